@@ -1,0 +1,1 @@
+"""What is on the road: frames, codecs, bit budgets, uplinks, vehicles, and the actors that host them."""

@@ -1,0 +1,1 @@
+"""Frames: the reader of the Cityscapes layout and the table of labels."""

@@ -1,0 +1,1 @@
+"""Networks, their training loops and their measures: plain torch and numpy, no Ray, no fleet, no server."""

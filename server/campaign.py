@@ -1,0 +1,50 @@
+"""A campaign's config: each component's own, put together."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from fleet.budget import BudgetConfig
+from fleet.codecs import BpgConfig, CodecConfig
+from fleet.config import Config
+from fleet.fleet_config import FleetConfig
+from fleet.frames.data import DataConfig
+from fleet.rate_control import RateControlConfig
+from server.collection import CollectionConfig
+from server.costs import PriceConfig
+from server.learning import LearningConfig
+
+
+class CampaignConfig(Config):
+    """One collection: fleet, codec, budget, uplink, prices and learning. One config, one result."""
+
+    name: str = Field("campaign", min_length=1, max_length=200)
+    """What the campaign is called in its report."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of all luck: drives, outages, losses, initial weights, crops."""
+    data: DataConfig = DataConfig()
+    """The frames."""
+    codec: CodecConfig = BpgConfig()
+    """What vehicles encode with."""
+    budget: BudgetConfig
+    """What each vehicle may spend."""
+    rate_control: RateControlConfig = RateControlConfig()
+    """How a vehicle finds the quality that fits."""
+    fleet: FleetConfig = FleetConfig()
+    """The vehicles."""
+    learning: LearningConfig = LearningConfig()
+    """What is learned from what arrives."""
+    prices: PriceConfig = PriceConfig()
+    """What a unit of each quantity costs."""
+
+    @model_validator(mode="after")
+    def _qualities_on_scale(self) -> Self:
+        self.rate_control.scale(self.codec.build().scale)
+        return self
+
+    @property
+    def collection(self) -> CollectionConfig:
+        """The part that decides what is collected."""
+        return CollectionConfig(self.fleet, self.budget, self.rate_control, self.codec, self.seed)

@@ -1,0 +1,141 @@
+"""The command `bitfleet`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from fleet.codecs import codec_names
+from fleet.errors import BitstreamError, InputError
+
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; gives the exit status: 0, 2 for bad input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (InputError, BitstreamError) as error:
+        print(f"bitfleet: {error}", file=sys.stderr)
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        print("bitfleet: interrupted; the same command carries on from here", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bitfleet",
+        description="Simulates a fleet that collects images under a bit budget, trains a segmenter "
+        "on what arrives, and reports its accuracy against the cost of collecting the data.",
+    )
+    version = importlib.metadata.version("bitfleet")
+    parser.add_argument("--version", action="version", version=f"bitfleet {version}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser("simulate", help="run one campaign")
+    simulate.add_argument("config", type=Path, metavar="CONFIG", help="the campaign's YAML file")
+    simulate.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="e.g. fleet.vehicles=20"
+    )
+    simulate.add_argument("--out", type=Path, required=True, help="the campaign's folder")
+    simulate.add_argument(
+        "--store", type=Path, help="folder of artifacts to share with other campaigns "
+        "(default: artifacts/ in the campaign's folder)",
+    )  # fmt: skip
+    simulate.set_defaults(run=_simulate)
+
+    scenes = commands.add_parser("scenes", help="write procedural street scenes")
+    scenes.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
+    scenes.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="e.g. width=512 height=256 seed=1"
+    )
+    scenes.set_defaults(run=_scenes)
+
+    encode = commands.add_parser("encode", help="encode one image")
+    encode.add_argument("input", type=Path, metavar="IN", help="an image")
+    encode.add_argument("output", type=Path, metavar="OUT", help="the bitstream")
+    encode.add_argument("--codec", default="bpg", help=f"one of {', '.join(codec_names())}")
+    encode.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the codec"
+    )
+    rate = encode.add_mutually_exclusive_group(required=True)
+    rate.add_argument("--quality", type=float, help="on the codec's own scale (BPG: QP 0–51)")
+    rate.add_argument("--max-bytes", type=int, help="the best quality of at most so many bytes")
+    encode.set_defaults(run=_encode)
+
+    decode = commands.add_parser("decode", help="decode one bitstream")
+    decode.add_argument("input", type=Path, metavar="IN", help="the bitstream")
+    decode.add_argument("output", type=Path, metavar="OUT", help="the image, a PNG file")
+    decode.add_argument("--codec", help="default: told by the bitstream itself")
+    decode.set_defaults(run=_decode)
+
+    report = commands.add_parser("report", help="write a campaign's report anew")
+    report.add_argument("folder", type=Path, metavar="DIR", help="a campaign's folder")
+    report.set_defaults(run=_report)
+    return parser
+
+
+# What a command needs is imported when it runs: `bitfleet --help` must not wait for torch and Ray.
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from server.campaign import CampaignConfig
+    from server.config_file import load_config
+    from server.simulate import simulate
+
+    config = load_config(CampaignConfig, options.config, options.overrides)
+    command = "bitfleet " + " ".join(sys.argv[1:])
+    simulate(config, options.out, options.store or options.out / "artifacts", command)
+    return 0
+
+
+def _scenes(options: argparse.Namespace) -> int:
+    from fleet.scenes import ScenesConfig, write_scenes
+    from server.config_file import settings_from
+
+    config = settings_from(lambda values: ScenesConfig(**values), options.settings)
+    write_scenes(config, options.out)
+    print(options.out)
+    return 0
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from server.single import encode_file
+
+    print(
+        encode_file(
+            options.input, options.output, options.codec, options.set, options.quality,
+            options.max_bytes,
+        )
+    )  # fmt: skip
+    return 0
+
+
+def _decode(options: argparse.Namespace) -> int:
+    from server.single import decode_file
+
+    print(decode_file(options.input, options.output, options.codec))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from server.report import write_report
+
+    if not options.folder.is_dir():
+        raise InputError(f"{options.folder}: no such folder")
+    print(write_report(options.folder))
+    return 0

@@ -1,0 +1,63 @@
+"""The Ray cluster that a campaign runs on: the one it is submitted to, or a local one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from fleet.errors import InputError
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """Connects to the cluster of RAY_ADDRESS, or starts a local one for as long as it is needed.
+
+    Where this process is connected already, that connection is used and left alone.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    # Workers must use this environment as it is, not have `uv run` build one for each of them.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)
+    else:
+        # A local cluster listens on this machine only; there is no one to authenticate.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(address="local", include_dashboard=False, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def resources() -> dict[str, float]:
+    """What the whole cluster has, by resource name."""
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return there
+
+
+def require(what: str, **needed: float) -> None:
+    """Checks that the cluster has the resources that something needs at the same time.
+
+    Args:
+        what: the config field that asks for them, for the message.
+        needed: amounts by resource name, e.g. CPU=2.0, GPU=0.5.
+
+    Raises:
+        InputError: it can never be scheduled.
+    """
+    there = resources()
+    for resource, amount in needed.items():
+        if amount > there.get(resource, 0.0) + 1e-9:
+            raise InputError(
+                f"{what}: needs {amount:g} {resource} at once; "
+                f"the cluster has {there.get(resource, 0.0):g}"
+            )

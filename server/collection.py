@@ -1,0 +1,195 @@
+"""The stage that collects: hosts drive the fleet, the collector commits what they hand in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+from fleet.budget import BudgetConfig
+from fleet.codecs import CodecConfig
+from fleet.errors import BitstreamError, InputError
+from fleet.fleet_config import FleetConfig
+from fleet.frames.data import DataSet
+from fleet.host import HostProgress, HostSpec, VehicleHost
+from fleet.rate_control import RateControlConfig
+from server.cluster import require
+from server.collector import Collected, Collector
+from server.durable import write_json
+from server.inspection import Rules
+
+_CALLS = 100
+"""How many calls a host's campaign is cut into: how often it tells where it stands."""
+_HEADER_BYTES = 4096
+"""What a bitstream may take beyond four bytes a pixel: no codec needs more."""
+_RESTARTS = 10
+"""How often a host or the collector that died is started again before the campaign gives up."""
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """Where the whole fleet stands, for a progress display.
+
+    Attributes:
+        share: of the campaign's simulated time, in [0, 1].
+        hours: simulated hours driven.
+        totals: sums of all vehicles' counters.
+        buffer_bytes: bytes aboard all vehicles.
+        links_up: vehicles whose link is up.
+    """
+
+    share: float
+    hours: float
+    totals: dict[str, int]
+    buffer_bytes: int
+    links_up: int
+
+
+@dataclass(frozen=True)
+class CollectionConfig:
+    """All that a collection's outcome depends on beside its frames."""
+
+    fleet: FleetConfig
+    budget: BudgetConfig
+    rate_control: RateControlConfig
+    codec: CodecConfig
+    seed: int
+
+    def inputs(self) -> dict[str, Any]:
+        """The stage's inputs: everything here but where vehicles are simulated, which changes nothing."""
+        placement = {"hosts", "vehicles_per_host", "cpus_per_host", "gpus_per_host"}
+        return {
+            "version": 1,
+            "fleet": self.fleet.model_dump(mode="json", exclude=placement),
+            "budget": self.budget.model_dump(mode="json"),
+            "rate_control": self.rate_control.model_dump(mode="json"),
+            "codec": self.codec.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+
+
+class _CollectorActor(Collector):
+    """The collector with its rules fetched from a reference that the driver holds."""
+
+    def __init__(self, folder: Path, held: list[Any]) -> None:
+        super().__init__(folder, ray.get(held[0]))
+
+
+def collect(
+    config: CollectionConfig,
+    campaign: str,
+    data: DataSet,
+    bitstreams: Path,
+    folder: Path,
+    on_progress: Callable[[FleetState], None],
+) -> None:
+    """Runs the fleet on the present Ray cluster and commits what arrives.
+
+    Writes into `folder`: what the collector writes, `counters.parquet` (one row a vehicle),
+    `telemetry.parquet` (samples over simulated time) and `collected.json`. A folder that an
+    interrupted run left is carried on with: what it committed stays committed.
+
+    Args:
+        config: what decides the outcome.
+        campaign: digest that names the collection in every upload's key.
+        data: the frames.
+        bitstreams: folder for encoded frames, shared with other campaigns.
+        folder: the collection's folder.
+        on_progress: called on every report of a host.
+
+    Raises:
+        InputError: hosts that the cluster cannot hold, or a frame that cannot be read.
+    """
+    fleet = config.fleet
+    require(
+        "fleet.hosts × fleet.cpus_per_host / gpus_per_host",
+        CPU=fleet.host_count * fleet.cpus_per_host,
+        GPU=fleet.host_count * fleet.gpus_per_host,
+    )
+    rules = Rules(
+        campaign=campaign,
+        vehicles=fleet.vehicles,
+        frames=frozenset(ref.frame_id for ref in data.train),
+        codecs=(config.codec,),
+        max_bytes=4 * data.max_pixels + _HEADER_BYTES,
+        max_pixels=data.max_pixels,
+    )
+    restarts = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
+    # Large arguments go by references that are held here until the end: see VehicleHost.
+    held: list[Any] = [ray.put(rules)]
+    actor: Any = ray.remote(_CollectorActor)
+    collector = actor.options(num_cpus=0, **restarts).remote(folder, held[:1])
+    hosts: list[Any] = []
+    for index in range(fleet.host_count):
+        vehicles = np.arange(index, fleet.vehicles, fleet.host_count, dtype=np.int64)
+        spec = HostSpec(
+            campaign, fleet, config.budget, config.rate_control, config.codec, data.train,
+            data.reader, vehicles, config.seed, bitstreams,
+        )  # fmt: skip
+        held.append(ray.put(spec))
+        actor = ray.remote(VehicleHost)
+        host = actor.options(num_cpus=fleet.cpus_per_host, num_gpus=fleet.gpus_per_host, **restarts)
+        hosts.append(host.remote(held[-1:], collector))
+    try:
+        _drive(hosts, fleet, on_progress)
+        finished = ray.get([host.finish.remote() for host in hosts])
+        collected: Collected = ray.get(collector.summary.remote())
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, InputError | BitstreamError):
+            raise error.cause from None
+        raise
+    finally:
+        for handle in [*hosts, collector]:
+            ray.kill(handle)
+    _write_table(folder / "counters.parquet", [counters for _, counters, _ in finished], "vehicle")
+    _write_table(folder / "telemetry.parquet", [table for _, _, table in finished], "vehicle")
+    work = [asdict(progress) for progress, _, _ in finished]
+    write_json(folder / "collected.json", {"collected": asdict(collected), "hosts": work})
+
+
+def _drive(hosts: list[Any], fleet: FleetConfig, on_progress: Callable[[FleetState], None]) -> None:
+    """Keeps one call in flight to every host until all are done; hosts do not wait for each other."""
+    chunk = max(1, fleet.ticks // _CALLS)
+    progress: dict[int, HostProgress] = {}
+    running = {host.advance.remote(chunk): index for index, host in enumerate(hosts)}
+    while running:
+        ready, _ = ray.wait(list(running), num_returns=1)
+        index = running.pop(ready[0])
+        progress[index] = ray.get(ready[0])
+        if not progress[index].done:
+            following = progress[index].tick + chunk
+            running[hosts[index].advance.remote(following)] = index
+        on_progress(_state(list(progress.values()), len(hosts), fleet))
+
+
+def _state(reports: list[HostProgress], hosts: int, fleet: FleetConfig) -> FleetState:
+    driven = sum(min(1.0, report.tick / fleet.drive_ticks) for report in reports) / hosts
+    names = reports[0].totals
+    return FleetState(
+        share=driven,
+        hours=driven * fleet.end_ms / 3_600_000,
+        totals={name: sum(report.totals[name] for report in reports) for name in names},
+        buffer_bytes=sum(report.buffer_bytes for report in reports),
+        links_up=sum(report.links_up for report in reports),
+    )
+
+
+def _write_table(path: Path, tables: list[dict[str, Any]], key: str) -> None:
+    """Writes the hosts' tables as one, sorted by vehicle, so that it is the same for any hosts."""
+    joined = pa.concat_tables([pa.table(table) for table in tables])
+    order = [(key, "ascending")]
+    if "time_s" in joined.column_names:
+        order.insert(0, ("time_s", "ascending"))
+    pq.write_table(joined.sort_by(order), path)
+
+
+def read_collected(folder: Path) -> Collected:
+    """What a finished collection's collector had taken."""
+    return Collected(**json.loads((folder / "collected.json").read_text())["collected"])

@@ -1,0 +1,126 @@
+"""The stages that prepare what decoded frames are held against.
+
+*Originals*: the frames the vehicles' cameras saw, with their labels, for the domain O of training and
+of test, and what they cost to send losslessly. *Compressed test frames*: the test frames as the
+campaign's codec would have left them, for the test domain C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fleet.codecs import CodecConfig, LosslessConfig
+from fleet.encoder import Encoder
+from fleet.frames.data import DataSet
+from fleet.frames.layout import FrameReader, FrameRef
+from fleet.noise import uniform
+from server.parallel import WorkerCrash, map_items
+
+
+@dataclass(frozen=True)
+class _Unpack:
+    """Writes a frame, its labels, and tells its lossless size; sent to worker processes."""
+
+    reader: FrameReader
+    folder: Path
+    weigh: frozenset[str]
+
+    def __call__(self, ref: FrameRef) -> int | None:
+        frame = self.reader.frame(ref)
+        np.save(self.folder / "frames" / f"{ref.frame_id}.npy", frame)
+        np.save(self.folder / "labels" / f"{ref.frame_id}.npy", self.reader.labels(ref))
+        if ref.frame_id not in self.weigh:
+            return None
+        codec = LosslessConfig().build()
+        return 8 * len(codec.encode(frame, codec.scale.finest))
+
+
+def unpack_originals(
+    train: Sequence[FrameRef], data: DataSet, folder: Path, on_done: Callable[[int, int], None]
+) -> None:
+    """Writes originals: `frames/{id}.npy`, `labels/{id}.npy`, and `lossless.parquet`.
+
+    Args:
+        train: the train frames that are trained on; their lossless bits are weighed.
+        data: the campaign's frames; all test frames are unpacked too.
+        folder: where to write.
+        on_done: called with (frames done, frames in all).
+
+    Raises:
+        InputError: a file that cannot be read, naming it.
+    """
+    for name in ("frames", "labels"):
+        (folder / name).mkdir(exist_ok=True)
+    refs = [*train, *data.test]
+    work = _Unpack(data.reader, folder, frozenset(ref.frame_id for ref in train))
+    bits = _whole(map_items(work, refs, lambda done: on_done(done, len(refs))))
+    weighed = bits[: len(train)]
+    table = {"frame_id": [ref.frame_id for ref in train], "bits": pa.array(weighed, pa.int64())}
+    pq.write_table(pa.table(table), folder / "lossless.parquet")
+
+
+@dataclass(frozen=True)
+class _Compress:
+    """Encodes and decodes a test frame at a quality; sent to worker processes."""
+
+    codec: CodecConfig
+    reader: FrameReader
+    max_pixels: int
+    bitstreams: Path
+    folder: Path
+
+    def __call__(self, job: tuple[FrameRef, float]) -> int:
+        ref, quality = job
+        encoder = Encoder(self.codec, self.reader, self.bitstreams)
+        encoded = encoder.encode(ref, quality)
+        frame = encoder.codec.decode(encoded.path.read_bytes(), self.max_pixels)
+        np.save(self.folder / f"{ref.frame_id}.npy", frame)
+        return 8 * encoded.size
+
+
+def compress_test_frames(
+    codec: CodecConfig,
+    qualities: Sequence[float],
+    data: DataSet,
+    seed: int,
+    bitstreams: Path,
+    folder: Path,
+    on_done: Callable[[int, int], None],
+) -> None:
+    """Writes the test frames as the codec leaves them: `frames/{id}.npy` and `bits.parquet`.
+
+    Each test frame is encoded at a quality drawn from those that the campaign's delivered frames
+    have, so that test domain C looks like train domain C.
+
+    Args:
+        codec: the campaign's codec.
+        qualities: the delivered frames' qualities, one a frame; at least one.
+        data: the campaign's frames.
+        seed: the campaign's seed.
+        bitstreams: folder for encoded frames.
+        folder: where to write.
+        on_done: called with (frames done, frames in all).
+    """
+    (folder / "frames").mkdir(exist_ok=True)
+    ordered = sorted(qualities)
+    draws = uniform(seed, "test quality", 0, np.arange(len(data.test)))
+    drawn = [ordered[int(draw * len(ordered))] for draw in draws]
+    work = _Compress(codec, data.reader, data.max_pixels, bitstreams, folder / "frames")
+    jobs = list(zip(data.test, drawn, strict=True))
+    bits = _whole(map_items(work, jobs, lambda done: on_done(done, len(jobs))))
+    table = {"frame_id": [ref.frame_id for ref in data.test], "quality": drawn, "bits": bits}
+    pq.write_table(pa.table(table), folder / "bits.parquet")
+
+
+def _whole(results: Sequence[int | WorkerCrash | None]) -> list[int | None]:
+    """The results, where none of them may be missing: these bytes are our own."""
+    for result in results:
+        if isinstance(result, WorkerCrash):
+            raise RuntimeError("a worker process died while preparing frames") from result
+    return [result for result in results if not isinstance(result, WorkerCrash)]

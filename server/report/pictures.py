@@ -1,0 +1,93 @@
+"""The pictures of a few frames as data URIs, scaled so that the page stays small."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from fleet.errors import InputError
+
+_ENOUGH = 1_900_000  # characters of data URIs on the page, all pictures together
+_WIDTHS = (640, 480, 360, 256)
+_MOST_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, ready for an `<img>`."""
+
+    kind: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The pictures of one frame, side by side."""
+
+    frame_id: str
+    pictures: list[Picture]
+
+
+def read_pictures(folder: Path) -> list[Strip]:
+    """The strips of the frames in a campaign's `pictures` folder; empty if there are none.
+
+    Raises:
+        InputError: a picture that cannot be read; the text names it.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.glob("*__*.png")):
+        frame_id, _, kind = path.stem.rpartition("__")
+        found.setdefault(frame_id, {})[kind] = path
+    frames = sorted(found.items())[:_MOST_FRAMES]
+    while frames:
+        for width in _WIDTHS:
+            strips: list[Strip] = []
+            room = _ENOUGH
+            for name, files in frames:
+                strips.append(Strip(name, _strip(files, width)))
+                room -= sum(len(picture.uri) for picture in strips[-1].pictures)
+                if room < 0:
+                    break
+            else:
+                return strips
+        frames = frames[:-1]
+    return []
+
+
+def _strip(files: dict[str, Path], width: int) -> list[Picture]:
+    return [_picture(kind, files[kind], width) for kind in sorted(files, key=_place)]
+
+
+def _place(kind: str) -> tuple[int, str]:
+    """Original and decoded first, then the predictions, the truth last."""
+    return {"original": 0, "decoded": 1, "truth": 3}.get(kind, 2), kind
+
+
+def _picture(kind: str, path: Path, width: int) -> Picture:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG",)) as opened:
+                image = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable PNG picture: {error}") from error
+    photo = kind in ("original", "decoded", "restored")
+    if image.width > width:
+        size = (width, max(1, round(image.height * width / image.width)))
+        # Label maps hold classes, not shades: no colours in between.
+        how = Image.Resampling.LANCZOS if photo else Image.Resampling.NEAREST
+        image = image.resize(size, how)
+    buffer = io.BytesIO()
+    if photo:
+        image.save(buffer, "WEBP", quality=92, method=4)
+    else:
+        image.save(buffer, "WEBP", lossless=True, quality=60)
+    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Picture(kind, uri, image.width, image.height)
