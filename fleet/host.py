@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -90,18 +91,15 @@ class VehicleHost:
     and hands in the same uploads, which the collector knows already.
     """
 
-    def __init__(self, held: list[Any], collector: Any) -> None:
+    def __init__(self, setup: Path) -> None:
         """Takes a shard.
 
         Args:
-            held: a list of one Ray object reference, to the HostSpec. So passed, a host that Ray
-                starts again finds it as long as the driver holds it; Ray cannot start an actor
-                again whose own arguments were large.
-            collector: the handle of the actor to hand uploads to.
+            setup: a file with the HostSpec, on storage that all hosts share. A file, since Ray cannot
+                start an actor again whose own arguments lay in its object store.
         """
-        spec: HostSpec = ray.get(held[0])
+        spec: HostSpec = pickle.loads(setup.read_bytes())
         self._spec = spec
-        self._collector = collector
         self._encoder = Encoder(spec.codec, spec.reader, spec.bitstreams)
         self._shard = Shard(
             spec.fleet,
@@ -119,8 +117,12 @@ class VehicleHost:
         self._batch: list[Upload] = []
         self._in_flight: list[Any] = []
 
-    def advance(self, tick: int) -> HostProgress:
+    def advance(self, tick: int, collector: Any) -> HostProgress:
         """Drives on until a tick; all uploads that arrived before it are durably stored on return.
+
+        Args:
+            tick: where to stop.
+            collector: the handle of the actor to hand uploads to.
 
         Raises:
             InputError: a frame's file cannot be read.
@@ -130,7 +132,9 @@ class VehicleHost:
                 self._sample()
             for delivery in self._shard.step(self._shoot):
                 self._hand_in(delivery)
-        self._flush()
+                if len(self._batch) >= _BATCH:
+                    self._flush(collector)
+        self._flush(collector)
         self._settle(0)
         shard = self._shard
         return HostProgress(
@@ -143,9 +147,9 @@ class VehicleHost:
             self._encoder.seconds,
         )
 
-    def finish(self) -> tuple[HostProgress, Table, Table]:
+    def finish(self, collector: Any) -> tuple[HostProgress, Table, Table]:
         """Drives to the end; gives the progress, the counters by vehicle, and the telemetry."""
-        progress = self.advance(self._spec.fleet.ticks)
+        progress = self.advance(self._spec.fleet.ticks, collector)
         self._sample()
         counters: Table = {"vehicle": self._spec.vehicles, **asdict(self._shard.counters)}
         counters["left_aboard"] = self._shard.buffers.count
@@ -194,12 +198,10 @@ class VehicleHost:
                 payload=delivery.payload,
             )
         )
-        if len(self._batch) >= _BATCH:
-            self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self, collector: Any) -> None:
         if self._batch:
-            self._in_flight.append(self._collector.commit.remote(self._batch))
+            self._in_flight.append(collector.commit.remote(self._batch))
             self._batch = []
             self._settle(_IN_FLIGHT)
 

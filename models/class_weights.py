@@ -25,4 +25,7 @@ def root_weights(pairs: FramePairs, classes: int) -> NDArray[np.float32]:
     share = counts[:classes] / max(counts[:classes].sum(), 1)
     # A class that is absent, or nearly, does not get a weight without bound.
     weights = 1 / np.sqrt(np.maximum(share, 1e-3))
-    return (weights / max(float((share * weights).sum()), 1e-9)).astype(np.float32)
+    scaled: NDArray[np.float32] = (weights / max(float((share * weights).sum()), 1e-9)).astype(
+        np.float32
+    )
+    return scaled

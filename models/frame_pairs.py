@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 U8 = NDArray[np.uint8]
 Pair = tuple[U8, U8]
@@ -85,6 +86,7 @@ class CropSampler:
         scale_min: smallest factor by which a frame is scaled before it is cropped, > 0.
         scale_max: largest; factors are spread evenly in their logarithm.
         flip: mirror every second crop left to right.
+        colour_jitter: how far brightness, contrast and tint vary: factors of 1 ± this.
     """
 
     pairs: FramePairs
@@ -95,6 +97,7 @@ class CropSampler:
     scale_min: float = 1.0
     scale_max: float = 1.0
     flip: bool = True
+    colour_jitter: float = 0.0
 
     def crop(self, step: int, slot: int) -> Pair:
         """The crop of one slot of a step: (height, width, 3) and (height, width), writable.
@@ -116,6 +119,8 @@ class CropSampler:
         frame, labels = _resize(frame, labels, height, width)
         if self.flip and rng.random() < 0.5:
             frame, labels = frame[:, ::-1], labels[:, ::-1]
+        if self.colour_jitter > 0:
+            frame = _recolour(frame, self.colour_jitter, rng)
         frame_out = np.zeros((self.height, self.width, 3), np.uint8)
         labels_out = np.full((self.height, self.width), VOID, np.uint8)
         frame_out[:height, :width] = frame
@@ -141,25 +146,20 @@ def _window(size: int, wanted: int, at: float) -> slice:
 
 
 def _resize(frame: U8, labels: U8, height: int, width: int) -> Pair:
-    """Bilinear for the frame, nearest for the labels.
-
-    In numpy, because torch would open a second pool of threads for the thread that calls this.
-    """
+    """Bilinear (over the whole of a new pixel's area) for the frame, nearest for the labels."""
     if frame.shape[:2] == (height, width):
         return frame, labels
-    y = (np.arange(height, dtype=np.float32) + 0.5) * (frame.shape[0] / height)
-    x = (np.arange(width, dtype=np.float32) + 0.5) * (frame.shape[1] / width)
-    out = _lerp(_lerp(np.asarray(frame).astype(np.float32), y, 0), x, 1)
-    rows, columns = y.astype(np.intp), x.astype(np.intp)
-    return np.rint(out).astype(np.uint8), np.asarray(labels)[rows[:, None], columns]
+    # Pillow, because torch would open a second pool of threads for the thread that calls this.
+    size = (width, height)
+    smooth = Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.BILINEAR)
+    nearest = Image.fromarray(np.ascontiguousarray(labels)).resize(size, Image.Resampling.NEAREST)
+    return np.asarray(smooth), np.asarray(nearest)
 
 
-def _lerp(image: NDArray[np.float32], at: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Linear interpolation along an axis at pixel coordinates (pixel i's centre is i + 0.5)."""
-    at = np.clip(at - 0.5, 0, image.shape[axis] - 1)
-    low = at.astype(np.intp)
-    high = np.minimum(low + 1, image.shape[axis] - 1)
-    weight = (at - low).reshape([-1 if d == axis else 1 for d in range(3)])
-    first: NDArray[np.float32] = image.take(low, axis)
-    out: NDArray[np.float32] = first + (image.take(high, axis) - first) * weight
-    return out
+def _recolour(frame: U8, strength: float, rng: np.random.Generator) -> U8:
+    """Another brightness, contrast and tint, each by a factor of up to 1 ± strength."""
+    brightness, contrast = rng.uniform(1 - strength, 1 + strength, 2)
+    tint = rng.uniform(1 - strength / 2, 1 + strength / 2, 3)
+    levels = (np.arange(256) - 128) * contrast + 128
+    table = np.rint(np.clip(levels * brightness * tint[:, None], 0, 255)).astype(np.uint8)
+    return np.stack([table[channel][frame[..., channel]] for channel in range(3)], axis=-1)

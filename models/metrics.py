@@ -94,7 +94,7 @@ def ms_ssim(a: U8, b: U8) -> float | None:
     if min(a.shape[:2]) <= MS_SSIM_SIDE:
         return None
     with torch.inference_mode():
-        x, y = (torch.from_numpy(np.array(f)).permute(2, 0, 1)[None].double() for f in (a, b))
+        x, y = (torch.from_numpy(np.array(f)).permute(2, 0, 1)[None].float() for f in (a, b))
         return float(_ms_ssim(x, y, data_range=255))
 
 

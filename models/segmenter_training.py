@@ -183,6 +183,7 @@ class _Run:
             config.scale_min,
             config.scale_max,
             config.horizontal_flip,
+            config.colour_jitter,
         )
         share = config.batch_size // self.world_size
         slots = range(self.rank * share, (self.rank + 1) * share)

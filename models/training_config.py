@@ -42,6 +42,12 @@ class TrainingConfig(BaseModel):
     scale_max: float = Field(
         default=1.5, gt=0, le=8, description="Largest; factors are even in their logarithm."
     )
+    colour_jitter: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="How far brightness, contrast and tint of a crop vary: factors of 1 ± this.",
+    )
     class_weighting: Literal["none", "root"] = Field(
         default="none",
         description="Weights of the classes in the loss. `root`: one over the square root of a "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,10 +78,10 @@ class CollectionConfig:
 
 
 class _CollectorActor(Collector):
-    """The collector with its rules fetched from a reference that the driver holds."""
+    """The collector, with its rules read from a file; see `fleet.host.VehicleHost`."""
 
-    def __init__(self, folder: Path, held: list[Any]) -> None:
-        super().__init__(folder, ray.get(held[0]))
+    def __init__(self, folder: Path, rules: Path) -> None:
+        super().__init__(folder, pickle.loads(rules.read_bytes()))
 
 
 def collect(
@@ -122,10 +124,12 @@ def collect(
         max_pixels=data.max_pixels,
     )
     restarts = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
-    # Large arguments go by references that are held here until the end: see VehicleHost.
-    held: list[Any] = [ray.put(rules)]
+    # What actors start from lies in files, so that one that dies can start again from them.
+    setup = folder / "setup"
+    setup.mkdir(exist_ok=True)
+    (setup / "rules").write_bytes(pickle.dumps(rules))
     actor: Any = ray.remote(_CollectorActor)
-    collector = actor.options(num_cpus=0, **restarts).remote(folder, held[:1])
+    collector = actor.options(num_cpus=0, **restarts).remote(folder, setup / "rules")
     hosts: list[Any] = []
     for index in range(fleet.host_count):
         vehicles = np.arange(index, fleet.vehicles, fleet.host_count, dtype=np.int64)
@@ -133,13 +137,14 @@ def collect(
             campaign, fleet, config.budget, config.rate_control, config.codec, data.train,
             data.reader, vehicles, config.seed, bitstreams,
         )  # fmt: skip
-        held.append(ray.put(spec))
-        actor = ray.remote(VehicleHost)
-        host = actor.options(num_cpus=fleet.cpus_per_host, num_gpus=fleet.gpus_per_host, **restarts)
-        hosts.append(host.remote(held[-1:], collector))
+        (setup / f"host-{index}").write_bytes(pickle.dumps(spec))
+        actor = ray.remote(VehicleHost).options(
+            num_cpus=fleet.cpus_per_host, num_gpus=fleet.gpus_per_host, **restarts
+        )
+        hosts.append(actor.remote(setup / f"host-{index}"))
     try:
-        _drive(hosts, fleet, on_progress)
-        finished = ray.get([host.finish.remote() for host in hosts])
+        _drive(hosts, collector, fleet, on_progress)
+        finished = ray.get([host.finish.remote(collector) for host in hosts])
         collected: Collected = ray.get(collector.summary.remote())
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError | BitstreamError):
@@ -148,24 +153,30 @@ def collect(
     finally:
         for handle in [*hosts, collector]:
             ray.kill(handle)
+        shutil.rmtree(setup)
     _write_table(folder / "counters.parquet", [counters for _, counters, _ in finished], "vehicle")
     _write_table(folder / "telemetry.parquet", [table for _, _, table in finished], "vehicle")
     work = [asdict(progress) for progress, _, _ in finished]
     write_json(folder / "collected.json", {"collected": asdict(collected), "hosts": work})
 
 
-def _drive(hosts: list[Any], fleet: FleetConfig, on_progress: Callable[[FleetState], None]) -> None:
+def _drive(
+    hosts: list[Any],
+    collector: Any,
+    fleet: FleetConfig,
+    on_progress: Callable[[FleetState], None],
+) -> None:
     """Keeps one call in flight to every host until all are done; hosts do not wait for each other."""
     chunk = max(1, fleet.ticks // _CALLS)
     progress: dict[int, HostProgress] = {}
-    running = {host.advance.remote(chunk): index for index, host in enumerate(hosts)}
+    running = {host.advance.remote(chunk, collector): index for index, host in enumerate(hosts)}
     while running:
         ready, _ = ray.wait(list(running), num_returns=1)
         index = running.pop(ready[0])
         progress[index] = ray.get(ready[0])
         if not progress[index].done:
             following = progress[index].tick + chunk
-            running[hosts[index].advance.remote(following)] = index
+            running[hosts[index].advance.remote(following, collector)] = index
         on_progress(_state(list(progress.values()), len(hosts), fleet))
 
 

@@ -77,6 +77,10 @@ def describe(error: ValidationError) -> str:
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key"
+    elif first["type"] == "union_tag_not_found":
+        field, message = f"{field}.name", "Field required"
+    elif first["type"] == "union_tag_invalid":
+        field, message = f"{field}.name", f"must be one of {first['ctx']['expected_tags']}"
     elif first["type"] != "value_error" and not isinstance(first["input"], dict | list):
         message += f", not {first['input']!r}"
     more = f" (and {len(others)} more)" if others else ""

@@ -18,7 +18,8 @@ from fleet.frames.layout import FrameRef
 from fleet.scenes import write_scenes
 from models.segmenter_training import StepReport
 from server.campaign import CampaignConfig
-from server.collection import FleetState, collect
+from server.cluster import cluster
+from server.collection import FleetState, collect, read_collected
 from server.config_file import dump_yaml
 from server.decoding import decode_collection, read_frames
 from server.durable import replace_file, write_json
@@ -43,18 +44,42 @@ class Pipeline:
     command: str
 
     def run(self) -> dict[str, Any]:
-        """Runs every stage that is not done yet, on the present Ray cluster; gives the result row.
+        """Runs every stage that is not done yet; gives the result row.
 
-        Writes the campaign's folder (DESIGN: config.yaml, provenance.json, manifest/, ledger.parquet,
-        result.json, report.html, and the tables the report is drawn from).
+        The frames are looked at first, and only then a cluster is connected to, or started. Writes
+        the campaign's folder: config.yaml, provenance.json, manifest/, ledger.parquet, result.json,
+        report.html, and the tables that the report is drawn from.
 
         Raises:
-            InputError: the config and the data do not go together, or a file is bad.
+            InputError: the config and the data do not go together, a file is bad, or the folder
+                cannot be written.
         """
         began, started = time.monotonic(), _now()
         data, source = self._data()
-        self.out.mkdir(parents=True, exist_ok=True)
-        replace_file(self.out / "config.yaml", dump_yaml(self.config).encode())
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            replace_file(self.out / "config.yaml", dump_yaml(self.config).encode())
+        except OSError as error:
+            raise InputError(f"--out: {self.out} cannot be written ({error.strerror})") from None
+        with cluster():
+            outcome, evaluations, tested = self._stages(data, source)
+        self.progress.start("report")
+        self._copy_manifest(outcome.collection)
+        write_pictures(
+            _spread(data.test, self.config.learning.pictures), outcome.originals,
+            tested, evaluations, self.out / "pictures",
+        )  # fmt: skip
+        result = write_result(outcome, self.out, time.monotonic() - began)
+        facts = provenance(self.config.seed, self.command, started, _now())
+        facts["hosts"] = self.config.fleet.host_count
+        facts["stages"] = self.progress.seconds
+        write_json(self.out / "provenance.json", facts)
+        report = write_report(self.out)
+        self.progress.end(str(report))
+        return result
+
+    def _stages(self, data: DataSet, source: str) -> tuple[Outcome, dict[str, Path], Path | None]:
+        """From the road to the scores; also the evaluations' folders and the compressed test frames."""
         collection = self._collect(data, source)
         decoded = self._decode(data, collection)
         frames = read_frames(decoded.path)
@@ -71,25 +96,12 @@ class Pipeline:
             for domain in self.config.learning.train_domains
         }
         evaluations = self._evaluate(data, weights, originals, tested)
-        self.progress.start("report")
-        self._copy_manifest(collection)
-        write_pictures(
-            _spread(data.test, self.config.learning.pictures), originals.path,
-            tested.path if tested else None, evaluations, self.out / "pictures",
-        )  # fmt: skip
+        scores = {name: read_score(folder) for name, folder in evaluations.items()}
         outcome = Outcome(
             self.config, collection.path, decoded.path, originals.path,
-            {domain: artifact.path for domain, artifact in weights.items()},
-            {name: read_score(folder) for name, folder in evaluations.items()},
+            {domain: artifact.path for domain, artifact in weights.items()}, scores,
         )  # fmt: skip
-        result = write_result(outcome, self.out, time.monotonic() - began)
-        facts = provenance(self.config.seed, self.command, started, _now())
-        facts["hosts"] = self.config.fleet.host_count
-        facts["stages"] = self.progress.seconds
-        write_json(self.out / "provenance.json", facts)
-        report = write_report(self.out)
-        self.progress.end(str(report))
-        return result
+        return outcome, evaluations, tested.path if tested else None
 
     def _data(self) -> tuple[DataSet, str]:
         """The frames, and a digest of the files they come from."""
@@ -127,7 +139,13 @@ class Pipeline:
             ),
             resumable=True,
         )  # fmt: skip
-        self.progress.end(f"{self.config.fleet.vehicles} vehicles", artifact.reused)
+        collected = read_collected(artifact.path)
+        refused = sum(collected.refused.values())
+        self.progress.end(
+            f"{collected.frames} frames, {collected.bits / 1e6:.2f} Mbit committed"
+            + (f", {refused} uploads refused" if refused else ""),
+            artifact.reused,
+        )
         return artifact
 
     def _decode(self, data: DataSet, collection: Artifact) -> Artifact:
@@ -241,11 +259,11 @@ class Pipeline:
             self.progress.end(f"{name} mIoU {100 * miou:.2f} %", artifact.reused)
         return folders
 
-    def _copy_manifest(self, collection: Artifact) -> None:
+    def _copy_manifest(self, collection: Path) -> None:
         """Puts the manifest into the campaign's folder; a whole copy or none."""
         copy = self.out / ".manifest"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(collection.path / "manifest", copy)
+        shutil.copytree(collection / "manifest", copy)
         shutil.rmtree(self.out / "manifest", ignore_errors=True)
         copy.rename(self.out / "manifest")
 

@@ -52,7 +52,7 @@ class Progress:
             self._live.update(self._render(share, details))
         elif details and now - self._printed >= _PLAIN_EVERY_S:
             self._printed = now
-            self._console.print(f"  {self._stage}: {share:4.0%}  {details}", highlight=False)
+            self._say(f"  {self._stage}: {share:4.0%}  {details}")
 
     def end(self, details: str, reused: bool = False) -> None:
         """Ends the running stage with a summary of what came of it."""
@@ -65,8 +65,12 @@ class Progress:
         if self._live is not None:
             self._live.update(self._render())
         else:
-            self._console.print(f"✓ {self._stage}: {details}  ({took})", highlight=False)
+            self._say(f"✓ {self._stage}: {details}  ({took})")
         self._stage = ""
+
+    def _say(self, line: str) -> None:
+        """Prints a plain line as it is: a log has no width."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _render(self, share: float = 0.0, details: str = "") -> Table:
         table = Table.grid(padding=(0, 2))

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fleet.errors import InputError
 from models.segmenter_training import TrainingDiverged
 from server.campaign import CampaignConfig
-from server.cluster import cluster
 from server.pipeline import Pipeline
 from server.progress import Progress
 from server.stages import ArtifactStore
@@ -30,21 +30,14 @@ def simulate(
         console: where to show it; default: the standard output.
 
     Raises:
-        InputError: config and data do not go together, a file is bad, the folder cannot be written,
-            or training diverges.
+        InputError: config and data do not go together, a file is bad, a folder cannot be written, or
+            training diverges.
     """
     console = console or Console()
-    if config.data.root is not None and not config.data.root.is_dir():
-        raise InputError(f"data.root: {config.data.root} is not a folder")
     progress = Progress(console)
-    console.print(f"[bold]{config.name}[/]: {_story(config)}", highlight=False)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        artifacts = ArtifactStore(store)
-    except OSError as error:
-        raise InputError(f"--out: {error.filename} cannot be made ({error.strerror})") from None
-    with cluster(), progress.shown():
-        pipeline = Pipeline(config, out.resolve(), artifacts, progress, command)
+    console.print(Text(config.name, "bold") + Text(f": {_story(config)}"), soft_wrap=True)
+    pipeline = Pipeline(config, out.resolve(), ArtifactStore(store), progress, command)
+    with progress.shown():
         try:
             result = pipeline.run()
         except TrainingDiverged as error:
@@ -70,7 +63,8 @@ def _story(config: CampaignConfig) -> str:
 
 def _show(result: dict[str, Any], out: Path, console: Console) -> None:
     """The result as a table."""
-    table = Table(title=f"{result['name']}: what the bits bought", title_justify="left")
+    title = Text(f"{result['name']}: what the bits bought")
+    table = Table(title=title, title_justify="left", show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
     for name, score in result["configurations"].items():
@@ -90,12 +84,16 @@ def _show(result: dict[str, Any], out: Path, console: Console) -> None:
     table.add_section()
     for item, cost in result["cost"].items():
         if cost > 0:
-            table.add_row(item, f"{cost:,.2f} {result['currency']}")
-    table.add_row(
-        "[bold]total cost[/]", f"[bold]{result['cost_total']:,.2f} {result['currency']}[/]"
-    )
+            table.add_row(item, f"{_money(cost)} {result['currency']}")
+    total = f"{_money(result['cost_total'])} {result['currency']}"
+    table.add_row(Text("total cost", "bold"), Text(total, "bold"))
     console.print(table)
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _money(amount: float) -> str:
+    """Two decimals, or two significant digits of what is less than a cent."""
+    return f"{amount:,.2f}" if amount >= 0.01 or amount == 0 else f"{amount:.2g}"
 
 
 def _bits(bits: int) -> str:

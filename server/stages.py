@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet.errors import InputError
 from server.durable import sync_folder, write_json
 
 
@@ -48,7 +49,6 @@ class ArtifactStore:
     """The folder of artifacts, shared by the campaigns that name the same one."""
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
 
     @property
@@ -72,8 +72,15 @@ class ArtifactStore:
             make: makes the artifact in the folder it is given.
             resumable: whether `make` carries on from what an interrupted run left in that folder;
                 otherwise it is given an empty one.
+
+        Raises:
+            InputError: the store's folder cannot be made.
         """
         started = time.monotonic()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--store: {self.root} cannot be made ({error.strerror})") from None
         digest = digest_inputs({"stage": stage, **inputs})
         name = f"{stage}-{digest[:16]}"
         final, partial = self.root / name, self.root / f".{name}.partial"

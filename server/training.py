@@ -163,7 +163,7 @@ def _run_trainer(task: _Task, errors: list[BaseException]) -> None:
                 use_gpu=trainer.gpus_per_worker > 0,
                 resources_per_worker=resources,
             ),
-            run_config=RunConfig(
+            run_config=RunConfig(  # type: ignore[arg-type]  # as above: the checker's is the first
                 name="run",
                 storage_path=str(task.folder / _RAY_FOLDER),
                 # Its own controller fails only when it cannot place the workers in time: once.

@@ -84,7 +84,7 @@ def open_data(config: DataConfig, root: Path) -> DataSet:
             or a frame id that is in both the train and the test frames.
     """
     if not root.is_dir():
-        raise InputError(f"data.root: {root} is not a folder")
+        raise InputError(f"data.root: {config.root or root} is not a folder")
     train = scan_split(root, config.train_split, config.annotation)
     if config.test_split is not None:
         test = scan_split(root, config.test_split, config.annotation)
