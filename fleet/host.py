@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -72,6 +73,7 @@ class HostProgress:
         links_up: vehicles whose link is up.
         encodes: bitstreams made here (not found).
         encode_seconds: time spent making them, summed over threads.
+        drive_seconds: time spent driving, in all.
     """
 
     tick: int
@@ -81,6 +83,7 @@ class HostProgress:
     links_up: int
     encodes: int
     encode_seconds: float
+    drive_seconds: float
 
 
 class VehicleHost:
@@ -116,6 +119,7 @@ class VehicleHost:
         self._samples: list[Table] = []
         self._batch: list[Upload] = []
         self._in_flight: list[Any] = []
+        self._drive_seconds = 0.0
 
     def advance(self, tick: int, collector: Any) -> HostProgress:
         """Drives on until a tick; all uploads that arrived before it are durably stored on return.
@@ -127,6 +131,7 @@ class VehicleHost:
         Raises:
             InputError: a frame's file cannot be read.
         """
+        started = time.perf_counter()
         while self._shard.tick < tick and not self._shard.done:
             if self._shard.tick % self._sample_ticks == 0:
                 self._sample()
@@ -136,6 +141,7 @@ class VehicleHost:
                     self._flush(collector)
         self._flush(collector)
         self._settle(0)
+        self._drive_seconds += time.perf_counter() - started
         shard = self._shard
         return HostProgress(
             shard.tick,
@@ -145,11 +151,14 @@ class VehicleHost:
             int(shard.uplinks.up.sum()),
             self._encoder.encodes,
             self._encoder.seconds,
+            self._drive_seconds,
         )
 
     def finish(self, collector: Any) -> tuple[HostProgress, Table, Table]:
         """Drives to the end; gives the progress, the counters by vehicle, and the telemetry."""
         progress = self.advance(self._spec.fleet.ticks, collector)
+        # A host may be done before the drive's last grant, another later: all are granted all.
+        self._shard.budget.advance(self._spec.fleet.end_ms)
         self._sample()
         counters: Table = {"vehicle": self._spec.vehicles, **asdict(self._shard.counters)}
         counters["left_aboard"] = self._shard.buffers.count

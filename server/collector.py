@@ -4,7 +4,8 @@ On the disk, in the collection's folder:
 
     bitstreams/v000012/000034.bpg     one file for each committed upload
     manifest/part-00000007.parquet    the manifest: what is committed, and nothing else, is in it
-    refused/                          what was refused: the bytes, and a log of the same form
+    refused/{digest}.bin              the bytes of what was refused, kept aside
+    refused/log/part-00000000.parquet what was refused and why, in the manifest's form
 
 A commit writes the bitstreams, makes them durable, then adds one part to the manifest: that is the
 moment of the commit. The receipt comes after. Whatever is killed before, the vehicle has no receipt
@@ -53,7 +54,7 @@ class Collector:
         self._folder = folder
         self._inspector = Inspector(rules)
         self._manifest = PartLog(folder / "manifest", MANIFEST_SCHEMA)
-        self._refused = PartLog(folder / "refused", REFUSED_SCHEMA)
+        self._refused = PartLog(folder / "refused" / "log", REFUSED_SCHEMA)
         self._stored: dict[Key, Row] = {}
         for row in self._manifest.read().to_pylist():
             self._stored[row["vehicle"], row["sequence"]] = row

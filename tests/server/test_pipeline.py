@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +36,7 @@ CAMPAIGN: dict[str, Any] = {
     },
     "learning": {
         "configurations": ["CO", "CC", "OO", "OC"],
-        "segmenter": {"architecture": "fpn", "decoder_channels": 16},
+        "segmenter": {"decoder_channels": 16},
         "training": {
             "steps": 4, "batch_size": 2, "crop_height": 64, "crop_width": 64, "threads": 1
         },
@@ -106,7 +102,7 @@ def test_every_bit_is_counted(campaign: tuple[dict[str, Any], Path]) -> None:
     result, out = campaign
     (collection,) = (out / "artifacts").glob("collect-*")
     stored = sum(8 * file.stat().st_size for file in collection.rglob("bitstreams/*/*.bpg"))
-    refused = 8 * sum(pq.read_table(collection / "refused")["size"].to_pylist())
+    refused = 8 * sum(pq.read_table(collection / "refused" / "log")["size"].to_pylist())
     assert result["bits_committed"] == stored > 0
     assert result["bits_refused"] == refused > 0
     assert result["refusals"] == {"digest does not match": result["uploads_refused"]}
@@ -123,6 +119,7 @@ def test_every_bit_is_counted(campaign: tuple[dict[str, Any], Path]) -> None:
     assert len(read_manifest(out / "manifest")) == result["frames_delivered"]
 
 
+@pytest.mark.slow
 def test_more_hosts_give_the_same_row(
     campaign: tuple[dict[str, Any], Path], scenes: Path, tmp_path: Path
 ) -> None:
@@ -134,35 +131,6 @@ def test_run_again_everything_is_found(campaign: tuple[dict[str, Any], Path], sc
     assert timeless(run(make(scenes), out)) == timeless(result)
     stages = json.loads((out / "provenance.json").read_text())["stages"]
     assert all(stage["reused"] for stage in stages.values())
-
-
-@pytest.mark.parametrize("victim", ["VehicleHost", "_CollectorActor"])
-def test_killed_actors_change_nothing(
-    campaign: tuple[dict[str, Any], Path], scenes: Path, tmp_path: Path, victim: str
-) -> None:
-    """Kills an actor's process as soon as some uploads are committed; Ray starts it again."""
-    from ray.util.state import list_actors
-
-    out = tmp_path / "killed"
-    killed: list[int] = []
-
-    def kill() -> None:
-        for _ in range(6000):
-            time.sleep(0.01)
-            if killed or not list((out / "artifacts").glob(".collect-*/manifest/part-*.parquet")):
-                continue
-            for actor in list_actors(filters=[("state", "=", "ALIVE")]):
-                if actor.class_name == victim and actor.pid:
-                    os.kill(actor.pid, signal.SIGKILL)
-                    killed.append(actor.pid)
-            return
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    result = run(make(scenes), out)
-    killer.join()
-    assert killed, "the campaign was over before its actor could be killed"
-    assert timeless(result) == timeless(campaign[0])
 
 
 def test_a_corrupt_frame_is_named(ray_cluster: None, scenes: Path, tmp_path: Path) -> None:
