@@ -82,6 +82,7 @@ class Counters:
         encodes: qualities tried.
         pixels_encoded: pixels of all of those.
         delivered: uploads that arrived.
+        pixels_delivered: pixels of their frames.
         bits_sent: bits put on the wire.
         bits_delivered: bits of uploads that arrived.
         bits_retransmitted: bits of sendings that were lost on the way.
@@ -94,6 +95,7 @@ class Counters:
     encodes: Bits
     pixels_encoded: Bits
     delivered: Bits
+    pixels_delivered: Bits
     bits_sent: Bits
     bits_delivered: Bits
     bits_retransmitted: Bits
@@ -236,6 +238,7 @@ class Shard:
         self.counters.delivered[vehicle] += 1
         self.counters.bits_delivered[vehicle] += 8 * size
         shot, captured_ms = self._waiting.pop((vehicle, sequence))
+        self.counters.pixels_delivered[vehicle] += shot.pixels
         assert shot.encoded is not None
         payload = shot.encoded.path.read_bytes()
         if link.corruption > 0 and self.uplinks.corrupted(vehicle, attempt):

@@ -279,13 +279,13 @@ class Pipeline:
 
     def _show_fleet(self, state: FleetState) -> None:
         totals = state.totals
-        links = f"{state.links_up}/{self.config.fleet.vehicles} links up"
+        bpp = totals["bits_delivered"] / max(1, totals["pixels_delivered"])
         self.progress.update(
             state.share,
             f"{state.hours:.1f} h  {totals['captured']} captured  {totals['delivered']} delivered  "
-            f"{totals['bits_sent'] / 1e6:.1f} Mbit  "
-            f"{totals['bits_delivered'] / 1e3 / max(1, totals['delivered']):.0f} kbit/frame  "
-            f"buffers {state.buffer_bytes / 1e3:.0f} kB  {links}",
+            f"{totals['bits_sent'] / 1e6:.1f} Mbit  {bpp:.3f} bpp  "
+            f"buffers {state.buffer_bytes / 1e3:.0f} kB  "
+            f"{state.links_up}/{self.config.fleet.vehicles} links up",
         )
 
     def _show_training(self, report: StepReport) -> None:
