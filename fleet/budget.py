@@ -31,10 +31,11 @@ class BudgetConfig(Config):
     """What each vehicle may spend. At least one limit; all limits given hold at once."""
 
     bits_per_frame: int | None = Field(None, ge=1, le=2**40)
-    """Most bits of one bitstream, container header included."""
-    bits_per_hour: int | None = Field(None, ge=1, le=2**50)
+    """Most bits of one bitstream, container header included. Alone, it does not limit how often one
+    that is lost on the link is sent again."""
+    bits_per_hour: int | None = Field(None, ge=1, le=2**40)
     """Token bucket: bits that each vehicle is granted per simulated hour."""
-    burst_bits: int | None = Field(None, ge=1, le=2**50)
+    burst_bits: int | None = Field(None, ge=1, le=2**40)
     """Token bucket: most unspent bits that a vehicle can hold; it starts with as many. Null: half an
     hour's grant. Goes with `bits_per_hour`. Must be worth at least one capture interval's grant, or
     part of every grant is lost."""

@@ -36,6 +36,13 @@ class Buffers:
             and self.held_bytes[vehicle] + size <= self._max_bytes
         )
 
+    def can_make_room(self, vehicle: int, size: int) -> bool:
+        """Whether an entry of `size` bytes would fit if all that is not being sent were dropped."""
+        _, head = self.head(vehicle)
+        started = self.sent_of_head[vehicle] > 0
+        kept = head if started else 0
+        return kept + size <= self._max_bytes and int(started) < self._max_frames
+
     def push(self, vehicle: int, entry: int, size: int) -> None:
         """Appends an entry; there must be room."""
         if self.count[vehicle] == self._size.shape[1]:

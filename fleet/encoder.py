@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fleet.codecs import CodecConfig
 from fleet.codecs.base import Codec, Frame
+from fleet.errors import InputError
 from fleet.frames.layout import FrameReader, FrameRef
 from fleet.upload import digest_of
 
@@ -27,7 +28,7 @@ class Encoded:
     """A bitstream on disk.
 
     Attributes:
-        path: the file, whole and durable for the campaign.
+        path: the file, whole.
         size: its length in bytes.
         digest: SHA-256 of its bytes.
         width, height: size in pixels of the frame.
@@ -85,7 +86,7 @@ class Encoder:
         """The bitstream of a frame at a quality: found if it was made before, else made now.
 
         Raises:
-            InputError: the frame's file cannot be read.
+            InputError: the frame's file cannot be read, or its size is none that the codec can hold.
         """
         captured = self._capture(ref)
         with self._guard:
@@ -108,11 +109,19 @@ class Encoder:
     def _make(self, ref: FrameRef, quality: float, path: Path) -> None:
         frame = self._frame(ref)
         started = time.perf_counter()
-        bitstream = self._codec.encode(frame, quality)
+        try:
+            bitstream = self._codec.encode(frame, quality)
+        except ValueError as error:
+            raise InputError(
+                f"{ref.image}: {self._codec.name} cannot encode it: {error}"
+            ) from error
         spent = time.perf_counter() - started
         # Renamed into place, so that a file with this name is always whole.
         partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        partial.write_bytes(bitstream)
+        with partial.open("wb") as file:
+            file.write(bitstream)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
         with self._guard:
             self.encodes += 1

@@ -9,6 +9,13 @@ class InputError(ValueError):
     """
 
 
+class CampaignFailed(RuntimeError):
+    """Something outside the program kept a campaign from ending: processes that die again and again.
+
+    Its text is one line. What is done stays done; the command line exits with status 1.
+    """
+
+
 class BitstreamError(ValueError):
     """A bitstream that cannot be, or must not be, decoded.
 

@@ -47,6 +47,10 @@ class FleetConfig(Config):
             raise ValueError("give hosts or vehicles_per_host, not both")
         if self.hosts is not None and self.hosts > self.vehicles:
             raise ValueError(f"hosts: {self.hosts} hosts are more than {self.vehicles} vehicles")
+        if abs(self.tick_s * 1000 - self.tick_ms) > 1e-6:
+            raise ValueError("tick_s must be a whole number of milliseconds")
+        if abs(self.hours * 3_600_000 / self.tick_ms - self.drive_ticks) > 1e-6:
+            raise ValueError("hours must be a whole number of tick_s")
         if self.interval_ms % self.tick_ms:
             raise ValueError("capture_interval_s must be a whole number of tick_s")
         if self.end_ms < self.interval_ms:
@@ -75,7 +79,7 @@ class FleetConfig(Config):
     @property
     def end_ms(self) -> int:
         """When capturing ends, in milliseconds: a whole number of ticks."""
-        return -(-round(self.hours * 3_600_000) // self.tick_ms) * self.tick_ms
+        return round(self.hours * 3_600_000 / self.tick_ms) * self.tick_ms
 
     @property
     def drive_ticks(self) -> int:

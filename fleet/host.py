@@ -22,7 +22,7 @@ from fleet.fleet_config import FleetConfig
 from fleet.frames.layout import FrameReader, FrameRef
 from fleet.rate_control import RateControlConfig
 from fleet.shard import Capture, Delivery, Shard, Shot
-from fleet.upload import Receipt, Upload
+from fleet.upload import Upload
 
 _BATCH = 64
 """Uploads that are handed in together at most: one durable commit each."""
@@ -122,7 +122,7 @@ class VehicleHost:
         self._drive_seconds = 0.0
 
     def advance(self, tick: int, collector: Any) -> HostProgress:
-        """Drives on until a tick; all uploads that arrived before it are durably stored on return.
+        """Drives on until a tick; all uploads that arrived before it are stored, or refused.
 
         Args:
             tick: where to stop.
@@ -133,8 +133,8 @@ class VehicleHost:
         """
         started = time.perf_counter()
         while self._shard.tick < tick and not self._shard.done:
-            if self._shard.tick % self._sample_ticks == 0:
-                self._sample()
+            if self._driving and self._shard.tick % self._sample_ticks == 0:
+                self._sample(self._shard.tick)
             for delivery in self._shard.step(self._shoot):
                 self._hand_in(delivery)
                 if len(self._batch) >= _BATCH:
@@ -159,7 +159,7 @@ class VehicleHost:
         progress = self.advance(self._spec.fleet.ticks, collector)
         # A host may be done before the drive's last grant, another later: all are granted all.
         self._shard.budget.advance(self._spec.fleet.end_ms)
-        self._sample()
+        self._sample(self._spec.fleet.ticks)
         counters: Table = {"vehicle": self._spec.vehicles, **asdict(self._shard.counters)}
         counters["left_aboard"] = self._shard.buffers.count
         counters["bits_granted"] = self._shard.budget.granted
@@ -217,18 +217,19 @@ class VehicleHost:
     def _settle(self, most: int) -> None:
         """Waits for receipts until at most so many batches are without one."""
         while len(self._in_flight) > most:
-            receipts: list[Receipt] = ray.get(self._in_flight.pop(0))
-            del (
-                receipts
-            )  # refusals are the collector's to count; a vehicle does not send them again
+            # Refusals are the collector's to count; a vehicle does not send them again.
+            ray.get(self._in_flight.pop(0))
 
-    def _sample(self) -> None:
+    @property
+    def _driving(self) -> bool:
+        return self._shard.tick < self._spec.fleet.drive_ticks
+
+    def _sample(self, tick: int) -> None:
+        """Notes where each vehicle stands: at fixed ticks of the drive, and at the campaign's end."""
         shard = self._shard
         self._samples.append(
             {
-                "time_s": np.full(
-                    len(shard.vehicles), shard.tick * self._spec.fleet.tick_ms / 1000
-                ),
+                "time_s": np.full(len(shard.vehicles), tick * self._spec.fleet.tick_ms / 1000),
                 "vehicle": shard.vehicles.astype(np.int32),
                 "bits_sent": shard.counters.bits_sent.copy(),
                 "bits_granted": shard.budget.granted,

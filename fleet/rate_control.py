@@ -104,9 +104,10 @@ class RateController:
             encode: gives the length in bits of the frame's bitstream at a quality.
 
         Returns:
-            The finest quality tried that fits `allowance.limit`, or a Choice without a quality. Where
-            the allowance is tight, that is the finest of all that fit, unless `max_encodes` cuts
-            the search short: the next finer quality was tried and does not fit.
+            Of the qualities tried that fit `allowance.limit`, the one nearest to the aim; a Choice
+            without a quality where none fits. Where the allowance is tight, the choice is the finest
+            of all that fit, unless `max_encodes` cuts the search short: the next finer quality was
+            tried and does not fit.
         """
         scale, slope = self._scale, float(self.slope[vehicle])
         if allowance.limit <= 0:
@@ -156,7 +157,7 @@ class RateController:
             assert high is not None
             below = self._position(min(guess, high - step))
             return below if below < high else None
-        if low >= self._scale.span:
+        if allowance.tight and low >= self._scale.span:
             return None
         if not allowance.tight:
             # Later frames make good for what this one leaves: near is good enough.

@@ -190,11 +190,11 @@ class Shard:
 
     def _admit(self, vehicle: int, shot: Shot, encoded: Encoded, now_ms: int) -> None:
         """Puts a bitstream into the buffer, or drops what the policy says for want of room."""
+        policy = self._config.drop_policy
+        drop_old = policy == "oldest" and self.buffers.can_make_room(vehicle, encoded.size)
         while not self.buffers.has_room(vehicle, encoded.size):
-            oldest = None
-            if self._config.drop_policy == "oldest":
-                oldest = self.buffers.drop_oldest(vehicle)
             self.counters.dropped[vehicle] += 1
+            oldest = self.buffers.drop_oldest(vehicle) if drop_old else None
             if oldest is None:
                 return
             del self._waiting[vehicle, oldest]

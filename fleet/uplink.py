@@ -42,8 +42,8 @@ class UplinkConfig(Config):
         times = [point[0] for point in self.trace or []]
         if times and (times[0] != 0 or any(b <= a for a, b in pairwise(times))):
             raise ValueError("trace: seconds must start at 0 and rise")
-        if self.trace is not None and any(point[1] < 0 for point in self.trace):
-            raise ValueError("trace: bits per second must be 0 or more")
+        if self.trace is not None and any(not 0 <= point[1] <= 1e12 for point in self.trace):
+            raise ValueError("trace: bits per second must be from 0 to 1e12")
         if self.trace_period_s is not None and (not times or self.trace_period_s <= times[-1]):
             raise ValueError("trace_period_s goes with a trace and must lie after its last step")
         return self

@@ -33,7 +33,7 @@ _STD_RGB = (0.229, 0.224, 0.225)
 class SegmenterConfig(BaseModel):
     """Which network is trained on what arrived."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     architecture: Literal[
         "unet", "fpn", "upernet", "deeplabv3plus", "segformer", "linknet", "unetplusplus"
@@ -121,7 +121,7 @@ def build_segmenter(config: SegmenterConfig, classes: int = CLASSES, *, seed: in
         ValueError: unknown encoder or weights (the text names near names), or weights that cannot
             be downloaded; the text is one line and starts with the field.
     """
-    _check_encoder(config)
+    check_encoder(config)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
@@ -162,8 +162,8 @@ def _decoder_options(config: SegmenterConfig) -> dict[str, Any]:
             return {"decoder_channels": width}
 
 
-def _check_encoder(config: SegmenterConfig) -> None:
-    """Refuses an unknown encoder before smp does, whose message lists hundreds."""
+def check_encoder(config: SegmenterConfig) -> None:
+    """Raises ValueError for an unknown encoder; smp's own message lists hundreds."""
     if config.encoder.startswith("tu-"):
         known = [f"tu-{name}" for name in timm.list_models()]
         # `tu-resnet18.a1_in1k` names one of a network's weights.

@@ -14,7 +14,7 @@ class TrainingDiverged(ValueError):
 class TrainingConfig(BaseModel):
     """How the segmenter is trained. The result depends on every field but `checkpoint_every`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     steps: int = Field(default=1000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(

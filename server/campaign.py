@@ -44,6 +44,16 @@ class CampaignConfig(Config):
         self.rate_control.scale(self.codec.build().scale)
         return self
 
+    @model_validator(mode="after")
+    def _burst_holds_a_grant(self) -> Self:
+        grant = (self.budget.bits_per_hour or 0) * self.fleet.interval_ms // 3_600_000
+        if (self.budget.burst or 0) < grant:
+            raise ValueError(
+                f"budget.burst_bits: must be at least a capture interval's grant, {grant} bits, "
+                "or part of every grant is lost"
+            )
+        return self
+
     @property
     def collection(self) -> CollectionConfig:
         """The part that decides what is collected."""

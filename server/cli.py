@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from fleet.codecs import codec_names
-from fleet.errors import BitstreamError, InputError
+from fleet.errors import BitstreamError, CampaignFailed, InputError
 
+_FAILED = 1
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 
@@ -24,16 +26,40 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line; gives the exit status: 0, 2 for bad input, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    """Runs a command line; gives the exit status.
+
+    0: done; 1: something outside failed, such as a full disk; 2: bad input; 130: interrupted.
+    """
+    options = _parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.run(options))
     except (InputError, BitstreamError) as error:
         print(f"bitfleet: {error}", file=sys.stderr)
         return _BAD_INPUT
+    except CampaignFailed as error:
+        print(f"bitfleet: {error}; the same command carries on from here", file=sys.stderr)
+        return _FAILED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"bitfleet: {error.filename}: {error.strerror}", file=sys.stderr)
+        return _FAILED
     except KeyboardInterrupt:
         print("bitfleet: interrupted; the same command carries on from here", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Parses a command line; KEY=VALUE may stand before and after options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    names = {"simulate": "overrides", "scenes": "settings"}
+    name = names.get(options.command)
+    if rest and (name is None or any(one.startswith("-") for one in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if name is not None:
+        setattr(options, name, [*getattr(options, name), *rest])
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,7 +124,7 @@ def _simulate(options: argparse.Namespace) -> int:
     from server.simulate import simulate
 
     config = load_config(CampaignConfig, options.config, options.overrides)
-    command = "bitfleet " + " ".join(sys.argv[1:])
+    command = shlex.join(["bitfleet", *sys.argv[1:]])
     simulate(config, options.out, options.store or options.out / "artifacts", command)
     return 0
 

@@ -29,7 +29,11 @@ def cluster() -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)
+        try:
+            ray.init(**quiet)
+        except ConnectionError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"RAY_ADDRESS: no cluster answers there ({reason})") from None
     else:
         # A local cluster listens on this machine only; there is no one to authenticate.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -57,20 +61,31 @@ def resources() -> dict[str, float]:
     return there
 
 
-def require(what: str, **needed: float) -> None:
-    """Checks that the cluster has the resources that something needs at the same time.
+def require(what: str, count: int, cpus: float, gpus: float) -> None:
+    """Checks that the cluster's nodes, when idle, hold so many actors or workers at once.
+
+    Ray would wait for ever for a place that there is not.
 
     Args:
-        what: the config field that asks for them, for the message.
-        needed: amounts by resource name, e.g. CPU=2.0, GPU=0.5.
+        what: the config's section that asks for them, for the message.
+        count: how many.
+        cpus, gpus: of each; each must fit on one node.
 
     Raises:
-        InputError: it can never be scheduled.
+        InputError: they do not fit.
     """
-    there = resources()
-    for resource, amount in needed.items():
-        if amount > there.get(resource, 0.0) + 1e-9:
-            raise InputError(
-                f"{what}: needs {amount:g} {resource} at once; "
-                f"the cluster has {there.get(resource, 0.0):g}"
-            )
+    places = 0
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    for node in nodes:
+        if node["Alive"]:
+            fits = node["Resources"].get("CPU", 0) / cpus
+            if gpus > 0:
+                fits = min(fits, node["Resources"].get("GPU", 0) / gpus)
+            places += int(fits + 1e-9)
+    if places < count:
+        there = resources()
+        wanted = f"{cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus > 0 else "")
+        raise InputError(
+            f"{what}: asks for {count} × {wanted}, and {places} fit on the cluster, which has "
+            f"{there.get('CPU', 0):g} CPU and {there.get('GPU', 0):g} GPU"
+        )

@@ -17,7 +17,7 @@ import ray
 
 from fleet.budget import BudgetConfig
 from fleet.codecs import CodecConfig
-from fleet.errors import BitstreamError, InputError
+from fleet.errors import CampaignFailed, InputError
 from fleet.fleet_config import FleetConfig
 from fleet.frames.data import DataSet
 from fleet.host import HostProgress, HostSpec, VehicleHost
@@ -77,6 +77,11 @@ class CollectionConfig:
         }
 
 
+def check_cluster(fleet: FleetConfig) -> None:
+    """Raises InputError for hosts that the cluster's nodes cannot hold even when idle."""
+    require("fleet.hosts", fleet.host_count, fleet.cpus_per_host, fleet.gpus_per_host)
+
+
 class _CollectorActor(Collector):
     """The collector, with its rules read from a file; see `fleet.host.VehicleHost`."""
 
@@ -110,11 +115,7 @@ def collect(
         InputError: hosts that the cluster cannot hold, or a frame that cannot be read.
     """
     fleet = config.fleet
-    require(
-        "fleet.hosts × fleet.cpus_per_host / gpus_per_host",
-        CPU=fleet.host_count * fleet.cpus_per_host,
-        GPU=fleet.host_count * fleet.gpus_per_host,
-    )
+    check_cluster(fleet)
     rules = Rules(
         campaign=campaign,
         vehicles=fleet.vehicles,
@@ -147,9 +148,12 @@ def collect(
         finished = ray.get([host.finish.remote(collector) for host in hosts])
         collected: Collected = ray.get(collector.summary.remote())
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, InputError | BitstreamError):
+        if isinstance(error.cause, InputError):
             raise error.cause from None
         raise
+    except ray.exceptions.RayActorError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CampaignFailed(f"a host or the collector died too often: {reason}") from error
     finally:
         for handle in [*hosts, collector]:
             ray.kill(handle)

@@ -51,6 +51,10 @@ class Collector:
 
     def __init__(self, folder: Path, rules: Rules) -> None:
         """Opens a collection's folder, or starts one; what was committed before is known again."""
+        for part in ("bitstreams", "manifest", "refused/log"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        for parent in (folder, folder / "refused"):
+            sync_folder(parent)
         self._folder = folder
         self._inspector = Inspector(rules)
         self._manifest = PartLog(folder / "manifest", MANIFEST_SCHEMA)
@@ -104,10 +108,9 @@ class Collector:
 
     def _clash(self, upload: Upload, fresh: dict[Key, Upload]) -> str | None:
         key = (upload.vehicle, upload.sequence)
-        stored = self._stored.get(key)
-        digest = stored["digest"] if stored else fresh[key].digest if key in fresh else None
-        if digest is not None and digest != upload.digest:
-            return "key is taken by another bitstream"
+        known = self._stored.get(key) or (_row(fresh[key], "") if key in fresh else None)
+        if known is not None and {**known, "path": ""} != _row(upload, ""):
+            return "key is taken by another upload"
         return None
 
     def _store(self, uploads: list[Upload]) -> None:
@@ -120,8 +123,7 @@ class Collector:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 folders.add(target.parent)
             write_synced(target, upload.payload)
-            row: Row = {column: getattr(upload, column, None) for column in MANIFEST_SCHEMA.names}
-            rows.append({**row, "path": path.as_posix()})
+            rows.append(_row(upload, path.as_posix()))
         for folder in folders:
             sync_folder(folder)
         if rows:
@@ -153,8 +155,15 @@ class Collector:
             self._refused_keys.add(_refusal_key(row))
             rows.append(row)
         if rows:
+            sync_folder(self._folder / "refused")
             self._refused.append(rows)
             self._refusals += rows
+
+
+def _row(upload: Upload, path: str) -> Row:
+    """The manifest's row of an upload."""
+    row = {column: getattr(upload, column, None) for column in MANIFEST_SCHEMA.names}
+    return {**row, "path": path}
 
 
 def _receipt(upload: Upload, reason: str | None) -> Receipt:

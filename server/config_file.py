@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fleet.codecs import codec_names
 from fleet.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -47,6 +48,8 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
         text = json.dumps(values)
     except TypeError as error:
         raise InputError(f"{path}: {error}; write the value in quotes") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
     try:
         # Through JSON: strict types, yet paths and the like may be given as text.
         return model.model_validate_json(text)
@@ -72,8 +75,8 @@ def settings_from(make: Callable[[dict[str, Any]], Made], settings: Sequence[str
 def describe(error: ValidationError) -> str:
     """A validation error in one line: the first field that is wrong, and how many more are."""
     first, *others = error.errors(include_url=False)
-    # Union members' names stand in the location; they are not part of the field's name.
-    field = ".".join(str(part) for part in first["loc"] if not str(part)[:1].isupper())
+    # After a union's field its tag stands in the location; it is no part of the field's name.
+    field = ".".join(str(part) for part in first["loc"] if part not in codec_names())
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key"

@@ -8,7 +8,7 @@ could not be decoded). Originals are known because this is a simulation; they se
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,63 +46,47 @@ class Decoded:
     """What came of a bitstream.
 
     Attributes:
-        digest: the bitstream's.
         psnr: dB against the original; None where it is infinite or nothing was decoded.
         ms_ssim: against the original; None where the frame is too small for it.
         fault: why nothing was decoded, or None.
-        kept: whether it is the frame's best, whose pixels are in the artifact.
     """
 
-    digest: str
     psnr: float | None
     ms_ssim: float | None
     fault: str | None
-    kept: bool
 
 
 @dataclass(frozen=True)
 class _Job:
-    """The distinct bitstreams of one frame, best first, as (digest, file)."""
+    """A bitstream to decode; `keep`: it is the frame's best, and its pixels are wanted."""
 
     ref: FrameRef
-    bitstreams: tuple[tuple[str, Path], ...]
+    digest: str
+    path: Path
+    keep: bool
 
 
 @dataclass(frozen=True)
 class _Decode:
-    """Decodes a frame's bitstreams; sent to worker processes."""
+    """Decodes a bitstream; sent to worker processes."""
 
     codec: CodecConfig
     reader: FrameReader
     max_pixels: int
     folder: Path
 
-    def __call__(self, job: _Job) -> list[Decoded]:
-        codec = self.codec.build()
+    def __call__(self, job: _Job) -> Decoded:
         original = self.reader.frame(job.ref)
-        results: list[Decoded] = []
-        for digest, path in job.bitstreams:
-            try:
-                frame = codec.decode(path.read_bytes(), self.max_pixels)
-                if frame.shape != original.shape:
-                    raise BitstreamError("decodes to another size than the frame captured")
-            except BitstreamError as error:
-                results.append(Decoded(digest, None, None, str(error), kept=False))
-                continue
-            kept = not any(result.kept for result in results)
-            if kept:
-                np.save(self.folder / f"{job.ref.frame_id}.npy", frame)
-            decibels = psnr(original, frame)
-            results.append(
-                Decoded(
-                    digest,
-                    decibels if np.isfinite(decibels) else None,
-                    ms_ssim(original, frame),
-                    None,
-                    kept,
-                )
-            )
-        return results
+        try:
+            frame = self.codec.build().decode(job.path.read_bytes(), self.max_pixels)
+            if frame.shape != original.shape:
+                raise BitstreamError("decodes to another size than the frame captured")
+        except BitstreamError as error:
+            return Decoded(None, None, str(error))
+        if job.keep:
+            np.save(self.folder / f"{job.ref.frame_id}.npy", frame)
+        decibels = psnr(original, frame)
+        return Decoded(decibels if np.isfinite(decibels) else None, ms_ssim(original, frame), None)
 
 
 def decode_collection(
@@ -126,40 +110,63 @@ def decode_collection(
     """
     rows = read_manifest(collection / "manifest")
     refs = {ref.frame_id: ref for ref in data.train}
-    jobs = _jobs(rows, refs, codec, collection)
     (folder / "frames").mkdir(exist_ok=True)
     work = _Decode(codec, data.reader, data.max_pixels, folder / "frames")
-    outcomes = map_items(work, jobs, lambda done: on_done(done, len(jobs)))
-    found: dict[tuple[str, str], Decoded] = {}
-    for job, outcome in zip(jobs, outcomes, strict=True):
+    jobs = _jobs(rows, refs, codec, collection)
+    outcomes = _run(work, jobs, lambda done: on_done(done, len(jobs)))
+    kept = {job.ref.frame_id: job.digest for job in jobs if job.keep}
+    # Where a frame's best cannot be decoded, the best of those that can takes its place.
+    for job in jobs:
+        failed = outcomes[job.ref.frame_id, kept[job.ref.frame_id]].fault is not None
+        if failed and outcomes[job.ref.frame_id, job.digest].fault is None:
+            outcomes |= _run(work, [replace(job, keep=True)])
+            kept[job.ref.frame_id] = job.digest
+    table = []
+    trained: set[str] = set()
+    for row in rows:
+        ref, decoded = refs[row["frame_id"]], outcomes[row["frame_id"], row["digest"]]
+        train = (
+            decoded.fault is None
+            and ref.labels is not None
+            and kept[ref.frame_id] == row["digest"]
+            and ref.frame_id not in trained  # where the same bitstream arrived twice
+        )
+        if train:
+            trained.add(ref.frame_id)
+        table.append(_table_row(row, ref, decoded, train))
+    pq.write_table(pa.Table.from_pylist(table, FRAMES_SCHEMA), folder / "frames.parquet")
+
+
+def _run(
+    work: _Decode, jobs: list[_Job], on_done: Callable[[int], None] = lambda done: None
+) -> dict[tuple[str, str], Decoded]:
+    """Outcomes by frame and digest; a bitstream that kills its decoder is one that is at fault."""
+    outcomes = {}
+    for job, outcome in zip(jobs, map_items(work, jobs, on_done), strict=True):
         if isinstance(outcome, WorkerCrash):
-            fault = "the decoder's process died of it"
-            outcome = [Decoded(digest, None, None, fault, False) for digest, _ in job.bitstreams]
-            (folder / "frames" / f"{job.ref.frame_id}.npy").unlink(missing_ok=True)
-        found |= {(job.ref.frame_id, result.digest): result for result in outcome}
-    table = [_table_row(row, refs, found[row["frame_id"], row["digest"]]) for row in rows]
-    pq.write_table(
-        pa.Table.from_pylist(_train_once(table), FRAMES_SCHEMA), folder / "frames.parquet"
-    )
+            (work.folder / f"{job.ref.frame_id}.npy").unlink(missing_ok=True)
+            outcome = Decoded(None, None, "the decoder's process died of it")
+        outcomes[job.ref.frame_id, job.digest] = outcome
+    return outcomes
 
 
 def _jobs(
     rows: list[Row], refs: dict[str, FrameRef], codec: CodecConfig, collection: Path
 ) -> list[_Job]:
+    """Every distinct bitstream, each frame's finest first; only that one is to be kept."""
     scale = codec.build().scale
-    best_first = sorted(rows, key=lambda row: (-scale.position(row["quality"]), row["digest"]))
-    bitstreams: dict[str, dict[str, Path]] = {}
-    for row in best_first:
-        of_frame = bitstreams.setdefault(row["frame_id"], {})
-        of_frame.setdefault(row["digest"], collection / row["path"])
-    return [
-        _Job(refs[frame_id], tuple(of_frame.items()))
-        for frame_id, of_frame in sorted(bitstreams.items())
-    ]
+    jobs: dict[tuple[str, str], _Job] = {}
+    seen: set[str] = set()
+    for row in sorted(rows, key=lambda row: (-scale.position(row["quality"]), row["digest"])):
+        frame_id, digest = row["frame_id"], row["digest"]
+        if (frame_id, digest) not in jobs:
+            path = collection / row["path"]
+            jobs[frame_id, digest] = _Job(refs[frame_id], digest, path, frame_id not in seen)
+            seen.add(frame_id)
+    return list(jobs.values())
 
 
-def _table_row(row: Row, refs: dict[str, FrameRef], decoded: Decoded) -> dict[str, Any]:
-    ref = refs[row["frame_id"]]
+def _table_row(row: Row, ref: FrameRef, decoded: Decoded, trained: bool) -> dict[str, Any]:
     return {
         "vehicle": row["vehicle"],
         "sequence": row["sequence"],
@@ -170,19 +177,9 @@ def _table_row(row: Row, refs: dict[str, FrameRef], decoded: Decoded) -> dict[st
         "bpp": 8 * row["size"] / (row["width"] * row["height"]),
         "psnr": decoded.psnr,
         "ms_ssim": decoded.ms_ssim,
-        "trained": decoded.kept and ref.labels is not None,
+        "trained": trained,
         "fault": decoded.fault,
     }
-
-
-def _train_once(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Marks a frame as trained on in one row only, where the same bitstream arrived twice."""
-    seen: set[str] = set()
-    for row in table:
-        row["trained"] = row["trained"] and row["frame_id"] not in seen
-        if row["trained"]:
-            seen.add(row["frame_id"])
-    return table
 
 
 def read_frames(folder: Path) -> list[dict[str, Any]]:

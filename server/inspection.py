@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, fields
 from typing import Any
@@ -96,11 +95,9 @@ class Inspector:
         codec = self._codecs.get(upload.codec)
         if codec is None:
             return "a codec that this campaign does not use"
-        if not math.isfinite(upload.quality):
-            return "quality out of range"
         try:
             codec.scale.check(upload.quality)
-        except ValueError:
+        except (ValueError, OverflowError):
             return "quality out of range"
         try:
             header = codec.probe(upload.payload)

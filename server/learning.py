@@ -18,16 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fleet.config import Config
 from fleet.frames.labels import CLASSES
 from models.checkpoint import load_weights
 from models.frame_pairs import NpyPairs
 from models.metrics import Confusion, evaluate, iou_per_class, mean_iou, predict
-from models.segmenter import SegmenterConfig, build_segmenter
+from models.segmenter import SegmenterConfig, build_segmenter, check_encoder
 from models.segmenter_training import WEIGHTS, StepReport, TrainingConfig
-from server.cluster import require
 from server.durable import write_json
 from server.training import TrainerConfig, train_segmenter
 
@@ -56,6 +55,19 @@ class LearningConfig(Config):
         if len(set(configurations)) != len(configurations):
             raise ValueError("names a configuration twice")
         return configurations
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.training.batch_size % self.trainer.workers:
+            raise ValueError(
+                f"training.batch_size: {self.training.batch_size} crops cannot be shared by "
+                f"{self.trainer.workers} trainer.workers"
+            )
+        try:
+            check_encoder(self.segmenter)
+        except ValueError as error:
+            raise ValueError(f"segmenter.{error}") from None
+        return self
 
     @property
     def train_domains(self) -> list[str]:
@@ -114,8 +126,11 @@ def train_domain(
         on_step=keep,
     )
     steps = sorted(losses)
-    table = {"step": steps, "loss": [losses[step] for step in steps]}
-    pq.write_table(pa.table(table), folder / "training.parquet")
+    columns = [
+        pa.array(steps, pa.int64()),
+        pa.array([losses[step] for step in steps], pa.float64()),
+    ]
+    pq.write_table(pa.table(columns, ["step", "loss"]), folder / "training.parquet")
 
 
 @dataclass(frozen=True)
@@ -165,7 +180,6 @@ def evaluate_domain(
         folder: where to write.
     """
     trainer = config.trainer
-    require("learning.trainer", CPU=trainer.cpus_per_worker, GPU=trainer.gpus_per_worker)
     task = ray.remote(_evaluate).options(
         num_cpus=trainer.cpus_per_worker, num_gpus=trainer.gpus_per_worker
     )

@@ -20,6 +20,7 @@ from models.segmenter_training import StepReport
 from server.campaign import CampaignConfig
 from server.cluster import cluster
 from server.collection import FleetState, collect, read_collected
+from server.collection import check_cluster as check_hosts
 from server.config_file import dump_yaml
 from server.decoding import decode_collection, read_frames
 from server.durable import replace_file, write_json
@@ -31,6 +32,15 @@ from server.references import compress_test_frames, unpack_originals
 from server.report import write_report
 from server.results import Outcome, write_result
 from server.stages import Artifact, ArtifactStore, digest_inputs
+from server.training import check_cluster as check_trainer
+
+
+@dataclass(frozen=True)
+class Source:
+    """Digests of the files that train frames and test frames come from."""
+
+    train: str
+    test: str
 
 
 @dataclass
@@ -57,11 +67,13 @@ class Pipeline:
         began, started = time.monotonic(), _now()
         data, source = self._data()
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            replace_file(self.out / "config.yaml", dump_yaml(self.config).encode())
+            self._begin_folder()
         except OSError as error:
             raise InputError(f"--out: {self.out} cannot be written ({error.strerror})") from None
         with cluster():
+            # Said now, not after hours of encoding.
+            check_hosts(self.config.fleet)
+            check_trainer(self.config.learning.trainer)
             outcome, evaluations, tested = self._stages(data, source)
         self.progress.start("report")
         self._copy_manifest(outcome.collection)
@@ -78,7 +90,18 @@ class Pipeline:
         self.progress.end(str(report))
         return result
 
-    def _stages(self, data: DataSet, source: str) -> tuple[Outcome, dict[str, Path], Path | None]:
+    def _begin_folder(self) -> None:
+        """Writes the config; takes away the result of another one, which would not belong to it."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        path, text = self.out / "config.yaml", dump_yaml(self.config).encode()
+        if path.exists() and path.read_bytes() != text:
+            for name in ("result.json", "report.html", "ledger.parquet", "provenance.json"):
+                (self.out / name).unlink(missing_ok=True)
+        replace_file(path, text)
+
+    def _stages(
+        self, data: DataSet, source: Source
+    ) -> tuple[Outcome, dict[str, Path], Path | None]:
         """From the road to the scores; also the evaluations' folders and the compressed test frames."""
         collection = self._collect(data, source)
         decoded = self._decode(data, collection)
@@ -103,12 +126,12 @@ class Pipeline:
         )  # fmt: skip
         return outcome, evaluations, tested.path if tested else None
 
-    def _data(self) -> tuple[DataSet, str]:
-        """The frames, and a digest of the files they come from."""
+    def _data(self) -> tuple[DataSet, Source]:
+        """The frames, and digests of the files they come from."""
         config = self.config.data
         if config.root is not None:
             data = open_data(config, config.root.resolve())
-            return data, _fingerprint([*data.train, *data.test])
+            return data, Source(_fingerprint(data.train), _fingerprint(data.test))
         self.progress.start("scenes")
         inputs = {"version": 1, "scenes": config.scenes.model_dump(mode="json")}
         artifact = self.store.run(
@@ -123,13 +146,12 @@ class Pipeline:
         data = open_data(config, artifact.path / "data")
         details = f"{len(data.train)} train and {len(data.test)} test frames"
         self.progress.end(details, artifact.reused)
-        return data, artifact.digest
+        return data, Source(artifact.digest, artifact.digest)
 
-    def _collect(self, data: DataSet, source: str) -> Artifact:
+    def _collect(self, data: DataSet, source: Source) -> Artifact:
         self.progress.start("collect")
-        # Paths and file times are no part of a frame: only what the frames are decides.
         ids = [ref.frame_id for ref in data.train]
-        inputs = {**self.config.collection.inputs(), **self._frames(source), "train": ids}
+        inputs = {**self.config.collection.inputs(), **self._frames(source.train), "train": ids}
         artifact = self.store.run(
             "collect",
             inputs,
@@ -160,13 +182,19 @@ class Pipeline:
         self.progress.end("every distinct bitstream once", artifact.reused)
         return artifact
 
-    def _originals(self, data: DataSet, source: str, trained: list[str]) -> Artifact:
+    def _originals(self, data: DataSet, source: Source, trained: list[str]) -> Artifact:
         self.progress.start("originals")
         by_id = {ref.frame_id: ref for ref in data.train}
         test = [ref.frame_id for ref in data.test]
         artifact = self.store.run(
             "originals",
-            {"version": 1, **self._frames(source), "train": trained, "test": test},
+            {
+                "version": 1,
+                **self._frames(source.train),
+                "test_data": source.test,
+                "train": trained,
+                "test": test,
+            },
             lambda folder: unpack_originals(
                 [by_id[frame_id] for frame_id in trained], data, folder, self._count_frames
             ),
@@ -174,13 +202,15 @@ class Pipeline:
         self.progress.end(f"{len(trained)} train and {len(test)} test frames", artifact.reused)
         return artifact
 
-    def _test_frames(self, data: DataSet, source: str, qualities: list[float]) -> Artifact | None:
+    def _test_frames(
+        self, data: DataSet, source: Source, qualities: list[float]
+    ) -> Artifact | None:
         if all(name[1] != "C" for name in self.config.learning.configurations):
             return None
         self.progress.start("test frames")
         inputs = {
             "version": 1,
-            **self._frames(source),
+            **self._frames(source.test),
             "test": [ref.frame_id for ref in data.test],
             "codec": self.config.codec.model_dump(mode="json"),
             "qualities": sorted(qualities),
@@ -267,9 +297,9 @@ class Pipeline:
         shutil.rmtree(self.out / "manifest", ignore_errors=True)
         copy.rename(self.out / "manifest")
 
-    def _frames(self, source: str) -> dict[str, Any]:
+    def _frames(self, files: str) -> dict[str, Any]:
         """What decides the pixels of a frame, as inputs of a stage."""
-        return {"data": source, "downscale": self.config.data.downscale}
+        return {"data": files, "downscale": self.config.data.downscale}
 
     def _count(self, done: int, total: int, what: str) -> None:
         self.progress.update(done / max(1, total), f"{done} of {total} {what}")
@@ -302,7 +332,7 @@ def _spread(refs: tuple[FrameRef, ...], count: int) -> tuple[str, ...]:
     )
 
 
-def _fingerprint(refs: list[FrameRef]) -> str:
+def _fingerprint(refs: tuple[FrameRef, ...]) -> str:
     """A digest of files by name, size and time of change: quick, and new when a file is replaced."""
     facts = []
     for ref in refs:

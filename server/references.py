@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from fleet.codecs import CodecConfig, LosslessConfig
 from fleet.encoder import Encoder
+from fleet.errors import CampaignFailed
 from fleet.frames.data import DataSet
 from fleet.frames.layout import FrameReader, FrameRef
 from fleet.noise import uniform
@@ -122,5 +123,5 @@ def _whole(results: Sequence[int | WorkerCrash | None]) -> list[int | None]:
     """The results, where none of them may be missing: these bytes are our own."""
     for result in results:
         if isinstance(result, WorkerCrash):
-            raise RuntimeError("a worker process died while preparing frames") from result
+            raise CampaignFailed(f"a worker died while preparing frames: {result}") from result
     return [result for result in results if not isinstance(result, WorkerCrash)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,8 +18,8 @@ from fleet.rate_control import RateControlConfig, RateController
 from server.config_file import settings_from
 from server.durable import replace_file
 
-_MAX_PIXELS = 1 << 28
-"""The largest picture that one command encodes or decodes: 268 megapixels."""
+_MAX_PIXELS = 1 << 26
+"""The largest picture that one command encodes or decodes: 67 megapixels."""
 _MAX_ENCODES = 64
 
 
@@ -82,7 +83,13 @@ def decode_file(source: Path, target: Path, codec_name: str | None) -> str:
 def _codec(name: str, settings: Sequence[str]) -> CodecConfig:
     if name not in codec_names():
         raise InputError(f"--codec: {name!r} is not one of {', '.join(codec_names())}")
-    return settings_from(lambda values: codec_config(name, **values), settings)
+
+    def make(values: dict[str, Any]) -> CodecConfig:
+        if "name" in values:
+            raise InputError("--set: name is given by --codec")
+        return codec_config(name, **values)
+
+    return settings_from(make, settings)
 
 
 def _fit(codec: Codec, frame: Frame, max_bytes: int) -> tuple[float, bytes]:
@@ -130,6 +137,8 @@ def _read_image(path: Path) -> Frame:
 
 
 def _write(path: Path, content: bytes) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected a file to write")
     try:
         replace_file(path, content)
     except OSError as error:

@@ -24,14 +24,15 @@ os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 import ray
 import ray.train
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from ray.train.torch import TorchTrainer
 
 # What `ray.train` exports at run time; to a type checker its names are the first version's.
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from torch.nn.parallel import DistributedDataParallel
 
-from fleet.errors import InputError
+from fleet.config import Config
+from fleet.errors import CampaignFailed, InputError
 from models.frame_pairs import FramePairs
 from models.segmenter import CLASSES, SegmenterConfig, build_segmenter
 from models.segmenter_training import (
@@ -42,16 +43,15 @@ from models.segmenter_training import (
     fit,
     prepare,
 )
+from server.cluster import require
 
 PROGRESS = "progress.jsonl"
 _FAILURE, _STOP, _RAY_FOLDER = "failure.json", "stop", "ray"
 _POLL_S = 0.2
 
 
-class TrainerConfig(BaseModel):
+class TrainerConfig(Config):
     """Where the segmenter is trained. The result depends on `workers` alone."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     workers: int = Field(default=1, ge=1, description="Training processes, joined by DDP.")
     cpus_per_worker: float = Field(
@@ -109,7 +109,8 @@ def train_segmenter(
         folder: for checkpoints and weights; on storage that driver and workers share.
         classes: of the network.
         on_step: called here, in the calling thread, every ``report_every`` steps and at the last.
-            After a restart, steps since the checkpoint come again.
+            Where a run goes on, the steps taken before come first; those since the checkpoint come
+            twice.
 
     Returns:
         The file with the weights, for ``models.checkpoint.load_weights``.
@@ -117,12 +118,13 @@ def train_segmenter(
     Raises:
         InputError: the cluster is too small or too busy, or a config value cannot be used.
         TrainingDiverged: the loss is no longer a number.
-        RuntimeError: the workers failed more than ``max_failures`` times; one line.
+        CampaignFailed: the workers failed more than ``max_failures`` times; one line.
     """
-    _check_cluster(trainer)
+    check_cluster(trainer)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (_FAILURE, _STOP, PROGRESS):
+    # PROGRESS stays: of a run that goes on, it tells the steps before the checkpoint too.
+    for name in (_FAILURE, _STOP):
         (folder / name).unlink(missing_ok=True)
     task = _Task(pairs, segmenter, training, trainer, classes, seed, folder)
     errors: list[BaseException] = []
@@ -260,22 +262,9 @@ def _follow(file: Path, thread: threading.Thread) -> Iterator[StepReport]:
         time.sleep(_POLL_S)
 
 
-def _check_cluster(trainer: TrainerConfig) -> None:
-    """Refuses what the nodes cannot hold even when idle, where Ray would wait for ever."""
-    places = 0
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    for node in nodes:
-        if node["Alive"]:
-            has = node["Resources"]
-            fits = has.get("CPU", 0) // trainer.cpus_per_worker
-            if trainer.gpus_per_worker:
-                fits = min(fits, has.get("GPU", 0) // trainer.gpus_per_worker)
-            places += int(fits)
-    if places < trainer.workers:
-        raise InputError(
-            f"trainer: {_wanted(trainer)} do not fit on the cluster, which has "
-            f"{_amounts(ray.cluster_resources)}"
-        )
+def check_cluster(trainer: TrainerConfig) -> None:
+    """Raises InputError for workers that the cluster's nodes cannot hold even when idle."""
+    require("learning.trainer", trainer.workers, trainer.cpus_per_worker, trainer.gpus_per_worker)
 
 
 def _raise_failure(folder: Path, trainer: TrainerConfig, errors: list[BaseException]) -> None:
@@ -290,14 +279,14 @@ def _raise_failure(folder: Path, trainer: TrainerConfig, errors: list[BaseExcept
     error = errors[0]
     if isinstance(error, ray.train.ControllerError):
         raise InputError(
-            f"trainer: {_wanted(trainer)} were not free within {trainer.start_timeout_s:g} s; "
+            f"learning.trainer: {_wanted(trainer)} were not free within {trainer.start_timeout_s:g} s; "
             f"free now: {_amounts(ray.available_resources)}"
         ) from error
     causes = getattr(error, "worker_failures", {}) or {0: error}
     rank, cause = min(causes.items())
     cause = getattr(cause, "_base_exc", cause)
     line = " ".join(str(cause).split())[:300]
-    raise RuntimeError(
+    raise CampaignFailed(
         f"training failed for good after {trainer.max_failures} restarts; worker {rank}: "
         f"{type(cause).__name__}: {line}"
     ) from error

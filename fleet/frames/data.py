@@ -23,6 +23,8 @@ class DataConfig(Config):
     """The procedural scenes; used only where `root` is null."""
     annotation: Annotation = "gtFine"
     """Which labels: gtFine, or gtCoarse (with `train_split: train_extra`)."""
+    test_annotation: Annotation = "gtFine"
+    """Which labels the segmenter is scored on; with `holdout`, those of `annotation`."""
     train_split: str = Field("train", pattern=r"^[A-Za-z0-9_-]+$")
     """The split that vehicles drive through."""
     test_split: str | None = Field("val", pattern=r"^[A-Za-z0-9_-]+$")
@@ -87,7 +89,7 @@ def open_data(config: DataConfig, root: Path) -> DataSet:
         raise InputError(f"data.root: {config.root or root} is not a folder")
     train = scan_split(root, config.train_split, config.annotation)
     if config.test_split is not None:
-        test = scan_split(root, config.test_split, config.annotation)
+        test = scan_split(root, config.test_split, config.test_annotation)
     else:
         train, test = _hold_out(train, config.holdout)
     train, test = _spread(train, config.limit_train), _spread(test, config.limit_test)
@@ -106,7 +108,8 @@ def _check_labels(
 ) -> None:
     for ref in test:
         if ref.labels is None:
-            raise InputError(f"data.root: test frame {ref.image} has no {config.annotation} labels")
+            kind = config.test_annotation if config.test_split else config.annotation
+            raise InputError(f"data.root: test frame {ref.image} has no {kind} labels")
     if all(ref.labels is None for ref in train):
         folder = root / config.annotation / config.train_split
         raise InputError(f"data.root: no labels in {folder} for any frame of the train split")

@@ -26,6 +26,16 @@ from fleet.frames.labels import train_ids
 _IMAGE_SUFFIX = "_leftImg8bit.png"
 _FRAME_ID = re.compile(r"(?P<city>[A-Za-z0-9-]+)_(?P<sequence>\d+)_(?P<frame>\d+)")
 
+# All that Pillow raises at bytes that it cannot or will not read.
+_UNREADABLE = (
+    OSError,
+    UnidentifiedImageError,
+    SyntaxError,
+    ValueError,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
 Annotation = Literal["gtFine", "gtCoarse"]
 
 
@@ -141,7 +151,7 @@ class FrameReader:
             with Image.open(path, formats=("PNG",)) as image:
                 self._accept(path, image, modes)
                 return image.size
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        except _UNREADABLE as error:
             raise _unreadable(path, error) from error
 
     def _open(self, path: Path, modes: tuple[str, ...]) -> Image.Image:
@@ -150,7 +160,7 @@ class FrameReader:
             self._accept(path, image, modes)
             image.load()
             return image
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, zlib.error) as error:
+        except _UNREADABLE as error:
             raise _unreadable(path, error) from error
 
     def _accept(self, path: Path, image: Image.Image, modes: tuple[str, ...]) -> None:
@@ -173,4 +183,6 @@ def _unreadable(path: Path, error: Exception) -> InputError:
         return InputError(f"{path}: no such file")
     if isinstance(error, InputError):
         return error
+    if isinstance(error, Image.DecompressionBombError):
+        return InputError(f"{path}: larger than the configured frame ({error})")
     return InputError(f"{path}: not a readable PNG file ({str(error).splitlines()[0][:120]})")

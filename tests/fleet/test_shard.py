@@ -170,6 +170,17 @@ def test_the_drop_policy_says_what_goes(road: Road, policy: str) -> None:
         assert max(captured) < 5 * 60_000
 
 
+def test_a_frame_that_never_fits_costs_no_other(road: Road) -> None:
+    down = UplinkConfig(trace=[[0, 0.0], [3600, 1_000_000.0]])
+    budget = BudgetConfig(bits_per_frame=9_000)
+    shard = make(budget, down, buffer_bytes=1_060, hours=1.0)
+    deliveries = road.drive(shard)
+    sizes = [8 * len(delivery.payload) for delivery in deliveries]
+    assert shard.counters.dropped.sum() > 0
+    assert len(deliveries) == 6, "a buffer that holds one frame holds the newest that fits"
+    assert max(sizes) <= 8 * 1_060
+
+
 def test_drives_differ_and_cover_the_frames(road: Road) -> None:
     shard = make(BudgetConfig(bits_per_frame=9_000))
     seen: dict[int, list[str]] = {}
@@ -187,7 +198,8 @@ def test_config_says_what_cannot_be() -> None:
         ({"hosts": 1, "vehicles_per_host": 1}, "not both"),
         ({"capture_interval_s": 15.0}, "whole number of tick_s"),
         ({"vehicles": 0}, "greater than or equal to 1"),
-        ({"hours": 0.001}, "hold at least one"),
+        ({"hours": 10 / 3600}, "hold at least one"),
+        ({"hours": 0.001}, "whole number of tick_s"),
     ):
         with pytest.raises(ValueError, match=match):
             make(BUCKET, **bad)

@@ -81,6 +81,10 @@ def bad(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
         "not a quality": (["encode", image, out, "--quality", "nan"], "from 0 to 51"),
         "unknown codec": (["encode", image, out, "--codec", "gif", "--quality", 1], "'gif' is not"),
         "unknown setting": (["encode", image, out, "--set", "x=1", "--quality", 1], "x"),
+        "two codecs": (
+            ["encode", image, out, "--set", "name=jpeg", "--quality", 1], "name is given by --codec"
+        ),
+        "a folder": (["encode", image, tmp_path, "--quality", 1], "is a folder"),
         "too few bytes": (["encode", image, out, "--max-bytes", 3], "no quality fits 3"),
         "no bytes": (["encode", image, out, "--max-bytes", 0], "1 or more"),
         "not an image": (["encode", text, out, "--quality", 1], "text.txt: not a readable image"),

@@ -21,12 +21,17 @@ def load(tmp_path: Path, text: str, *overrides: str) -> CampaignConfig:
 
 def test_overrides_take_the_place_of_the_files_values(tmp_path: Path) -> None:
     config = load(
-        tmp_path, GOOD, "fleet.vehicles=3", "codec.name=jpeg", "data.root=/x", "budget.burst_bits=9"
+        tmp_path,
+        GOOD,
+        "fleet.vehicles=3",
+        "codec.name=jpeg",
+        "data.root=/x",
+        "budget.burst_bits=90000",
     )
     assert config.fleet.vehicles == 3
     assert config.codec.name == "jpeg"
     assert config.data.root == Path("/x")
-    assert config.budget.burst_bits == 9
+    assert config.budget.burst_bits == 90_000
 
 
 def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
@@ -44,7 +49,7 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         (GOOD, "budget.bits_per_hour=0", "budget.bits_per_hour"),
         (GOOD, "budget.bits_per_hour=null", "budget: give at least one of"),
         (GOOD, "codec.name=gif", "codec.name: must be one of 'bpg', 'jpeg', 'webp'"),
-        (GOOD, "codec={name: bpg, qp: 3}", "codec.bpg.qp: unknown key"),
+        (GOOD, "codec={name: bpg, qp: 3}", "codec.qp: unknown key"),
         (GOOD, "codec={chroma: '444'}", "codec.name: Field required"),
         (GOOD, "rate_control.finest=99", "rate_control.finest: quality 99"),
         (GOOD, "learning.configurations=[RO]", "learning.configurations.0"),
@@ -58,6 +63,13 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         ("", "seed=1", "budget: Field required"),
         ("- a list", "seed=1", "must hold keys and values"),
         ("a: [", "seed=1", "not YAML"),
+        (GOOD, "learning.segmenter.encoder=nonsense", "learning: segmenter.encoder: no encoder"),
+        (GOOD, "learning.trainer.workers=3", "learning: training.batch_size: 8 crops cannot"),
+        (GOOD, "learning.training.weight_decay=.inf", "learning.training.weight_decay"),
+        (GOOD, "fleet.hours=1.001", "fleet: hours must be a whole number of tick_s"),
+        (GOOD, "fleet.tick_s=0.0015", "whole number of milliseconds"),
+        (GOOD, "budget.burst_bits=1", "budget.burst_bits: must be at least a capture interval's"),
+        ("budget: &x [*x]", "seed=1", "Circular reference"),
         (GOOD, "name=2026-01-01", "write the value in quotes"),
     ],
 )

@@ -148,7 +148,7 @@ def test_a_corrupt_frame_is_named(ray_cluster: None, scenes: Path, tmp_path: Pat
 
 
 def test_too_much_for_the_cluster_is_said(ray_cluster: None, scenes: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"fleet\.hosts .* needs 300 CPU at once"):
+    with pytest.raises(InputError, match=r"fleet\.hosts: asks for 3 × 100 CPU"):
         run(make(scenes, hosts=3, cpus_per_host=100.0), tmp_path / "out")
 
 
