@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from fleet.errors import BitstreamError
 
 Frame = NDArray[np.uint8]
 """A frame: uint8, shape (height, width, 3), RGB."""
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Chroma = Annotated[Literal["420", "444"], BeforeValidator(_as_text)]
+"""Chroma resolution in a codec's settings: 4:2:0 or 4:4:4. YAML reads a bare 444 as a number."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet.codecs.base import Frame, Header, QualityScale
+from fleet.codecs.base import Chroma, Frame, Header, QualityScale
 from fleet.errors import BitstreamError
 
 _SUBSAMPLING = {"420": "4:2:0", "444": "4:4:4"}
@@ -147,7 +147,7 @@ class JpegConfig(_PillowConfig):
     max_side = 65_500
 
     name: Literal["jpeg"] = "jpeg"
-    subsampling: Literal["420", "444"] = Field(
+    subsampling: Chroma = Field(
         default="420", description="Chroma resolution: 420 halves it both ways, 444 keeps it."
     )
     optimize: bool = Field(
@@ -196,7 +196,7 @@ class AvifConfig(_PillowConfig):
     speed: int = Field(
         default=6, ge=0, le=10, description="Effort, 10 (fastest) to 0 (fewest bits)."
     )
-    subsampling: Literal["420", "444"] = Field(
+    subsampling: Chroma = Field(
         default="420", description="Chroma resolution: 420 halves it both ways, 444 keeps it."
     )
 

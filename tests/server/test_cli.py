@@ -56,6 +56,15 @@ def test_lossless_is_lossless(image: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.array(Image.open(back)), np.array(Image.open(image)))
 
 
+def test_settings_are_taken_as_they_are_typed(image: Path, tmp_path: Path) -> None:
+    sizes = []
+    for chroma in ("420", "444"):
+        stream = tmp_path / f"{chroma}.bpg"
+        assert run("encode", image, stream, "--quality", 20, "--set", f"chroma={chroma}") == 0
+        sizes.append(stream.stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
 def test_scenes_are_written(tmp_path: Path) -> None:
     out = tmp_path / "scenes"
     few = ("train_cities=1", "val_cities=1", "frames_per_city=1", "val_frames_per_city=1")

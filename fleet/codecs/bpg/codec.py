@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet.codecs.base import Frame, Header, QualityScale
+from fleet.codecs.base import Chroma, Frame, Header, QualityScale
 from fleet.codecs.bpg import colour, container, decoder, encoder
 
 
@@ -17,7 +17,7 @@ class BpgConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Literal["bpg"] = "bpg"
-    chroma: encoder.Chroma = Field(
+    chroma: Chroma = Field(
         default="420",
         description="Chroma resolution: 420 halves it both ways (bpgenc's default), 444 keeps it;"
         " 444 is better above about 35 dB.",
