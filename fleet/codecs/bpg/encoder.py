@@ -9,13 +9,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.codecs.base import Frame
+from fleet.codecs.base import Chroma, Frame
 from fleet.codecs.bpg import colour, nal, parameter_sets
 from fleet.codecs.bpg.container import MAX_SIDE, BpgFile, BpgHeader, HevcHeader, PixelFormat
 from fleet.codecs.bpg.nal import NalType
 from fleet.errors import BitstreamError
 
-Chroma = Literal["420", "444"]
 Preset = Literal[
     "ultrafast",
     "superfast",
