@@ -133,6 +133,21 @@ def test_run_again_everything_is_found(campaign: tuple[dict[str, Any], Path], sc
     assert all(stage["reused"] for stage in stages.values())
 
 
+def test_a_training_killed_just_before_its_end_keeps_its_losses(
+    campaign: tuple[dict[str, Any], Path], scenes: Path
+) -> None:
+    """The weights are there, the artifact is not: the stage ends as it would have."""
+    result, out = campaign
+    before = pq.read_table(out / "training.parquet")
+    artifact = next((out / "artifacts").glob("segmenter-*"))
+    for name in ("training.parquet", "stage.json"):
+        (artifact / name).unlink()
+    artifact.rename(artifact.with_name(f".{artifact.name}.partial"))
+    assert timeless(run(make(scenes), out)) == timeless(result)
+    assert pq.read_table(out / "training.parquet").equals(before)
+    assert before.num_rows > 0
+
+
 def test_a_corrupt_frame_is_named(ray_cluster: None, scenes: Path, tmp_path: Path) -> None:
     broken = tmp_path / "data"
     for path in scenes.rglob("*.png"):

@@ -118,9 +118,9 @@ def test_bad_encoder_is_an_input_error(pairs: NpyPairs, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trainer", "match"),
     [
-        (TrainerConfig(workers=1, cpus_per_worker=1000), "1 × 1000 CPU do not fit"),
-        (TrainerConfig(workers=1000), "1000 × 2 CPU do not fit"),
-        (TrainerConfig(workers=1, gpus_per_worker=64), "64 GPU do not fit"),
+        (TrainerConfig(workers=1, cpus_per_worker=1000), "asks for 1 × 1000 CPU, and 0 fit"),
+        (TrainerConfig(workers=1000), "asks for 1000 × 2 CPU, and 2 fit"),
+        (TrainerConfig(workers=1, gpus_per_worker=64), "2 CPU and 64 GPU, and 0 fit"),
     ],
 )
 def test_cluster_that_is_too_small_is_refused(
