@@ -144,7 +144,8 @@ def _run(
     outcomes = {}
     for job, outcome in zip(jobs, map_items(work, jobs, on_done), strict=True):
         if isinstance(outcome, WorkerCrash):
-            (work.folder / f"{job.ref.frame_id}.npy").unlink(missing_ok=True)
+            if job.keep:  # what it may have left half-written; another job's pixels stay
+                (work.folder / f"{job.ref.frame_id}.npy").unlink(missing_ok=True)
             outcome = Decoded(None, None, "the decoder's process died of it")
         outcomes[job.ref.frame_id, job.digest] = outcome
     return outcomes
