@@ -1,11 +1,13 @@
-"""Checkpoints of a training run: model, optimiser and step in one safetensors file.
+"""Checkpoints of a training run: modules, optimisers and step in one safetensors file.
 
 No pickle: a file that was tampered with can be wrong, not run code. A file is either whole or not
 there, whenever the process is killed.
 """
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-_MODEL, _OPTIMISER = "model.", "optimiser."
+_MODEL, _OPTIMISER = "model", "optimiser"
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -69,7 +71,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def save_checkpoint(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, run: str
 ) -> None:
-    """Writes everything that the next step depends on.
+    """Writes everything that the next step of one model depends on.
 
     Args:
         path: file to write.
@@ -78,11 +80,7 @@ def save_checkpoint(
         step: steps done.
         run: digest of what defines the run; only the same run may go on from the file.
     """
-    tensors = {_MODEL + name: tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        for key, value in state.items():
-            tensors[f"{_OPTIMISER}{index}.{key}"] = torch.as_tensor(value)
-    write_tensors(path, tensors, {"step": json.dumps(step), "run": run})
+    save_state(path, {_MODEL: model}, {_OPTIMISER: optimiser}, step, run)
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
@@ -94,28 +92,95 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
     Raises:
         ValueError: the file is damaged or of another network; names the file.
     """
+    return load_state(path, {_MODEL: model}, {_OPTIMISER: optimiser})
+
+
+def save_state(
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, torch.optim.Optimizer],
+    step: int,
+    run: str,
+) -> None:
+    """Writes everything that the next step of several modules depends on.
+
+    Args:
+        path: file to write.
+        modules: by name, not wrapped in DDP.
+        optimisers: by name; no name is a module's, and none holds a dot.
+        step: steps done.
+        run: digest of what defines the run; only the same run may go on from the file.
+    """
+    tensors = {
+        f"{name}.{key}": tensor
+        for name, module in modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+    for name, optimiser in optimisers.items():
+        for index, state in optimiser.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
+    write_tensors(path, tensors, {"step": json.dumps(step), "run": run})
+
+
+def load_state(
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, torch.optim.Optimizer],
+) -> int:
+    """Puts modules and optimisers into the state that was saved, in place.
+
+    Returns:
+        Steps done.
+
+    Raises:
+        ValueError: the file is damaged or of other networks; names the file.
+    """
     step = int(read_metadata(path)["step"])
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model.load_state_dict(
-            {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
-        )
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith(_OPTIMISER):
-                index, key = name.removeprefix(_OPTIMISER).split(".")
-                parameter = parameters[int(index)]
-                if tensor.shape == parameter.shape:
-                    # In the parameter's own memory format, so that the resumed run takes the
-                    # same kernels as the one that was never stopped.
-                    tensor = torch.empty_like(parameter).copy_(tensor)
-                state.setdefault(int(index), {})[key] = tensor
+        for name, module in modules.items():
+            module.load_state_dict(_under(name, tensors))
+        states = {name: _state(o, _under(name, tensors)) for name, o in optimisers.items()}
     except Exception as error:
         raise ValueError(f"{path}: cannot be resumed ({_line(error)})") from error
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    for name, optimiser in optimisers.items():
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": states[name]})
     return step
+
+
+def run_digest(what: object, *modules: nn.Module) -> str:
+    """What makes two runs the same: whatever JSON can hold, and the modules' initial weights."""
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+    for module in modules:
+        for name, tensor in module.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _under(name: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of one module or optimiser, by their names within it."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+
+
+def _state(
+    optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+) -> dict[int, dict[str, torch.Tensor]]:
+    """What an optimiser remembers of each parameter."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".")
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            # In the parameter's own memory format, so that the resumed run takes the same kernels
+            # as the one that was never stopped.
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        state.setdefault(int(index), {})[key] = tensor
+    return state
 
 
 def _line(error: Exception) -> str:

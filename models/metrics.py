@@ -1,6 +1,9 @@
 """How good a segmenter and a decoded frame are: mIoU as Cityscapes has it, PSNR and MS-SSIM."""
 
 import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +15,7 @@ from models.frame_pairs import VOID, FramePairs
 from models.segmenter import CLASSES
 from models.segmenter_training import cpu_threads
 
+T = TypeVar("T")
 U8 = NDArray[np.uint8]
 Confusion = NDArray[np.int64]
 """(classes, classes) pixels; rows the truth, columns the prediction."""
@@ -125,7 +129,24 @@ def evaluate(
     batch_size: int = 4,
     threads: int = 2,
 ) -> Confusion:
-    """One confusion matrix over all pairs.
+    """One confusion matrix over all pairs: the sum of those of ``evaluate_frames``."""
+    by_frame = evaluate_frames(
+        model, pairs, device, classes=classes, batch_size=batch_size, threads=threads
+    )
+    total: Confusion = by_frame.sum(axis=0)
+    return total
+
+
+def evaluate_frames(
+    model: nn.Module,
+    pairs: FramePairs,
+    device: torch.device,
+    *,
+    classes: int = CLASSES,
+    batch_size: int = 4,
+    threads: int = 2,
+) -> Confusion:
+    """A confusion matrix of each pair, which a bootstrap over frames needs.
 
     Neighbours of equal size are predicted together. Batch and thread count are fixed, since sums
     of floats depend on them.
@@ -137,28 +158,30 @@ def evaluate(
         classes: of the segmenter.
         batch_size: frames a batch, at most.
         threads: torch's CPU threads.
+
+    Returns:
+        (frames, classes, classes) int64, in the order of the pairs; they add up.
     """
     model = model.to(device).eval()
-    confusion = np.zeros((classes, classes), np.int64)
-    waiting: list[tuple[U8, U8]] = []
-
-    def flush() -> None:
-        predictions = _predict_batch(model, [frame for frame, _ in waiting], device)
-        for (_, labels), prediction in zip(waiting, predictions, strict=True):
-            confusion[...] += confusion_matrix(np.asarray(labels), prediction, classes)
-        waiting.clear()
-
+    confusions = np.zeros((len(pairs), classes, classes), np.int64)
+    each = (pairs[index] for index in range(len(pairs)))
+    done = 0
     with cpu_threads(threads):
-        for index in range(len(pairs)):
-            pair = pairs[index]
-            if waiting and pair[0].shape != waiting[0][0].shape:
-                flush()
-            waiting.append(pair)
-            if len(waiting) == batch_size:
-                flush()
-        if waiting:
-            flush()
-    return confusion
+        for batch in equal_size_batches(each, batch_size, lambda pair: pair[0].shape):
+            predictions = _predict_batch(model, [frame for frame, _ in batch], device)
+            for (_, labels), prediction in zip(batch, predictions, strict=True):
+                confusions[done] = confusion_matrix(np.asarray(labels), prediction, classes)
+                done += 1
+    return confusions
+
+
+def equal_size_batches(
+    items: Iterable[T], batch_size: int, size: Callable[[T], tuple[int, ...]]
+) -> Iterator[list[T]]:
+    """Neighbours of one size, at most ``batch_size`` together, in order and read as they are used."""
+    for _, neighbours in groupby(items, size):
+        while batch := list(islice(neighbours, batch_size)):
+            yield batch
 
 
 def _predict_batch(model: nn.Module, frames: list[U8], device: torch.device) -> U8:

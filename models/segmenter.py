@@ -44,8 +44,8 @@ class SegmenterConfig(BaseModel):
     )
     encoder: str = Field(
         default="compact",
-        description="Encoder: `compact` (this project's, learns from scratch on CPU), a name of "
-        "segmentation-models-pytorch (`resnet18`, `mit_b0`) or `tu-` and a name of timm "
+        description="Encoder: `compact` or `compact-small` (this project's, learn from scratch on "
+        "CPU), a name of segmentation-models-pytorch (`resnet18`, `mit_b0`) or `tu-` and a name of timm "
         "(`tu-resnet10t`).",
     )
     encoder_weights: str | None = Field(
@@ -94,6 +94,28 @@ class Segmenter(nn.Module):
         Returns:
             (N, classes, H, W) floating logits.
         """
+        height, width = frames_N3HW.shape[-2:]
+        logits_NCHW: torch.Tensor = self.network(self._prepared(frames_N3HW))
+        if logits_NCHW.shape[-2:] != (height, width):
+            logits_NCHW = logits_NCHW[..., :height, :width]
+        return logits_NCHW
+
+    def features(self, frames_N3HW: torch.Tensor) -> list[torch.Tensor]:
+        """What the network's encoder makes of frames, for a network of smp.
+
+        Args:
+            frames_N3HW: as of ``forward``.
+
+        Returns:
+            The input, normalised and padded, then maps (N, channels, h, w) at falling size: strides
+            2, 4, 8, … of the padded frame. A map without channels stands for a stride that the
+            encoder leaves out; one that dilates repeats its last stride.
+        """
+        encoder = self.network.get_submodule("encoder")
+        return list(encoder(self._prepared(frames_N3HW)))
+
+    def _prepared(self, frames_N3HW: torch.Tensor) -> torch.Tensor:
+        """Normalised, and padded below and on the right to multiples of ``STRIDE``."""
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         if frames_N3HW.dtype == torch.uint8:
             frames_N3HW = frames_N3HW.to(mean.dtype) / 255
@@ -103,10 +125,23 @@ class Segmenter(nn.Module):
         if below or right:
             # The edge repeated: a black border would look like an object.
             x_N3HW = F.pad(x_N3HW, (0, right, 0, below), mode="replicate")
-        logits_NCHW: torch.Tensor = self.network(x_N3HW)
-        if below or right:
-            logits_NCHW = logits_NCHW[..., :height, :width]
-        return logits_NCHW
+        return x_N3HW
+
+
+class SegmenterFeatures(nn.Module):
+    """A segmenter's features as a module, for losses: frames (N, 3, H, W) → maps, finest first.
+
+    Args:
+        segmenter: whose encoder is asked; in evaluation mode if this is.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, frames_N3HW: torch.Tensor) -> list[torch.Tensor]:
+        """The encoder's maps at strides 2, 4, …; its input, which smp gives as the first, left out."""
+        return self.segmenter.features(frames_N3HW)[1:]
 
 
 def build_segmenter(config: SegmenterConfig, classes: int = CLASSES, *, seed: int = 0) -> Segmenter:

@@ -5,13 +5,9 @@ same thread count, whether or not they were killed and resumed on the way. (On a
 identical, but some of CUDA's backward kernels add in no fixed order.)
 """
 
-import hashlib
-import json
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +18,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from models.batches import cut_ahead, mix
 from models.checkpoint import (
     load_checkpoint,
     load_weights,
     read_metadata,
+    run_digest,
     save_checkpoint,
     write_tensors,
 )
@@ -149,7 +147,7 @@ class _Run:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             # Dropout by step, so that a resumed run draws what the other would have drawn.
-            torch.manual_seed(_mix(self.seed, step, self.rank))
+            torch.manual_seed(mix(self.seed, step, self.rank))
             loss = self._loss(model, frames, labels, class_weights)
             value = loss.item()
             if not math.isfinite(value):
@@ -172,7 +170,7 @@ class _Run:
             checkpoint.unlink(missing_ok=True)
 
     def _batches(self, start: int) -> Iterator[tuple[int, Pair]]:
-        """Steps with their crops; a thread cuts the next ones while the network computes."""
+        """Steps with their crops."""
         config = self.config
         sampler = CropSampler(
             self.pairs,
@@ -187,15 +185,7 @@ class _Run:
         )
         share = config.batch_size // self.world_size
         slots = range(self.rank * share, (self.rank + 1) * share)
-        ahead: deque[Future[Pair]] = deque()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="crops")
-        try:
-            for step in range(start, config.steps):
-                while len(ahead) < 3 and step + len(ahead) < config.steps:
-                    ahead.append(pool.submit(sampler.crops, step + len(ahead), slots))
-                yield step, ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        return cut_ahead(lambda step: sampler.crops(step, slots), start, config.steps)
 
     def _loss(
         self,
@@ -231,19 +221,9 @@ def _parameter_groups(model: nn.Module, config: TrainingConfig) -> list[dict[str
     ]
 
 
-def _mix(*numbers: int) -> int:
-    """One seed out of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
 def _digest(
     model: nn.Module, pairs: FramePairs, config: TrainingConfig, seed: int, world_size: int
 ) -> str:
     """What makes two runs the same: config, seed, number of pairs and the initial weights."""
     fields = config.model_dump(exclude={"checkpoint_every"})
-    text = json.dumps([fields, seed, len(pairs), world_size], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return run_digest([fields, seed, len(pairs), world_size], model)

@@ -1,7 +1,7 @@
 """What a training of the segmenter is asked to do, and what it says on the way."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -90,9 +90,11 @@ class StepReport:
     Attributes:
         step: steps done, from 1.
         steps: steps in all.
-        loss: mean cross-entropy of the step's labelled pixels, nats (of this worker's share).
+        loss: what the step made smaller (of this worker's share). The segmenter's is the mean
+            cross-entropy of the labelled pixels, nats; the restorer's the weighted sum of its terms.
         learning_rate: that the step was taken with.
         seconds: wall clock since this process took the run up.
+        parts: the terms of the loss by name, before they are weighted; the restorer's alone.
     """
 
     step: int
@@ -100,3 +102,4 @@ class StepReport:
     loss: float
     learning_rate: float
     seconds: float
+    parts: dict[str, float] = field(default_factory=dict)

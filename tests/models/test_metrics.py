@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,9 @@ from PIL import Image
 
 from models.metrics import (
     confusion_matrix,
+    equal_size_batches,
     evaluate,
+    evaluate_frames,
     iou_per_class,
     mean_iou,
     ms_ssim,
@@ -152,8 +155,51 @@ def test_evaluate_adds_frames_of_several_sizes() -> None:
         pairs.append((frame, labels))
     device, threads = torch.device("cpu"), torch.get_num_threads()
     found = evaluate(_Brightness(), pairs, device, classes=2, batch_size=2, threads=1)
+    assert found.dtype == np.int64
     assert (found == expected).all()
     assert torch.get_num_threads() == threads
     prediction = predict(_Brightness(), pairs[3][0], device)
     assert prediction.dtype == np.uint8
     assert (prediction == (pairs[3][0][..., 0] > 127)).all()
+
+
+def test_evaluate_frames_keeps_frames_apart() -> None:
+    rng = np.random.default_rng(2)
+    sizes = [(5, 7), (5, 7), (5, 7), (6, 4), (5, 7)]
+    pairs = [
+        (
+            rng.integers(0, 256, (height, width, 3)).astype(np.uint8),
+            rng.choice(np.array([0, 1, 255], np.uint8), (height, width)),
+        )
+        for height, width in sizes
+    ]
+    device = torch.device("cpu")
+    found = evaluate_frames(_Brightness(), pairs, device, classes=2, batch_size=2, threads=1)
+    assert found.shape == (5, 2, 2)
+    assert found.dtype == np.int64
+    for confusion, (frame, labels) in zip(found, pairs, strict=True):
+        prediction = (frame[..., 0] > 127).astype(np.uint8)
+        assert (confusion == confusion_matrix(labels, prediction, 2)).all()
+    nothing = evaluate_frames(_Brightness(), [], device, classes=2)
+    assert nothing.shape == (0, 2, 2)
+    assert (evaluate(_Brightness(), [], device, classes=2) == 0).all()
+
+
+def test_batches_are_neighbours_of_one_size_in_order() -> None:
+    items = ["a1", "a2", "a3", "bb1", "a4", "a5"]
+    batches = list(equal_size_batches(items, 2, lambda item: (len(item),)))
+    assert batches == [["a1", "a2"], ["a3"], ["bb1"], ["a4", "a5"]]
+    assert list(equal_size_batches([], 2, lambda _: ())) == []
+
+
+def test_batches_are_read_as_they_are_used() -> None:
+    read: list[int] = []
+
+    def items() -> Iterator[int]:
+        for index in range(10):
+            read.append(index)
+            yield index
+
+    batches = equal_size_batches(items(), 3, lambda _: ())
+    assert next(batches) == [0, 1, 2]
+    assert read == [0, 1, 2]
