@@ -112,6 +112,10 @@ class RateController:
         scale, slope = self._scale, float(self.slope[vehicle])
         if allowance.limit <= 0:
             return Choice(None, 0, 0)
+        if scale.span == 0:  # the only quality there is, such as a lossless codec's
+            bits = encode(scale.coarsest)
+            fits = bits <= allowance.limit
+            return Choice(scale.coarsest if fits else None, bits if fits else 0, 1)
         offset = float(self.offset[vehicle])
         if math.isnan(offset):
             offset = math.log2(_FIRST_BPP * pixels) - slope * scale.span / 2

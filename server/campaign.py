@@ -12,9 +12,11 @@ from fleet.config import Config
 from fleet.fleet_config import FleetConfig
 from fleet.frames.data import DataConfig
 from fleet.rate_control import RateControlConfig
+from server.calibration import CalibrationConfig
 from server.collection import CollectionConfig
 from server.costs import PriceConfig
-from server.learning import LearningConfig
+from server.learning import CALIBRATED, RESTORED, LearningConfig
+from server.restoration import RestorationConfig
 
 
 class CampaignConfig(Config):
@@ -34,6 +36,10 @@ class CampaignConfig(Config):
     """How a vehicle finds the quality that fits."""
     fleet: FleetConfig = FleetConfig()
     """The vehicles."""
+    calibration: CalibrationConfig | None = None
+    """The calibration frames; null: none are sent. Domains R, M and B need them."""
+    restoration: RestorationConfig | None = None
+    """The restorer; null: nothing is restored. Domains R and M need it."""
     learning: LearningConfig = LearningConfig()
     """What is learned from what arrives."""
     prices: PriceConfig = PriceConfig()
@@ -53,6 +59,28 @@ class CampaignConfig(Config):
                 "or part of every grant is lost"
             )
         return self
+
+    @model_validator(mode="after")
+    def _domains_can_be_had(self) -> Self:
+        learning, restoration = self.learning, self.restoration
+        if learning.uses(RESTORED) and restoration is None:
+            raise ValueError(
+                "learning.configurations: domains R and M need a section restoration, which says "
+                "how frames are restored (`restoration: {}` takes the defaults)"
+            )
+        if learning.uses(self.calibrated) and self.calibration is None:
+            domains = "domain B needs" if self.calibrated == {"B"} else "domains R, M and B need"
+            raise ValueError(
+                f"learning.configurations: {domains} a section calibration, which says "
+                "how many originals are sent (`calibration: {}` takes the defaults)"
+            )
+        return self
+
+    @property
+    def calibrated(self) -> frozenset[str]:
+        """Domains that need calibration frames: where a trained restorer is given, B alone."""
+        given = self.restoration is not None and self.restoration.weights is not None
+        return CALIBRATED - RESTORED if given else CALIBRATED
 
     @property
     def collection(self) -> CollectionConfig:

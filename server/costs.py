@@ -26,6 +26,8 @@ class PriceConfig(Config):
     """An hour of a vehicle on the road that collects."""
     uplink_gb: float = Field(4.0, ge=0)
     """10⁹ bytes over a vehicle's link, whether they arrive or not."""
+    calibration_gb: float | None = Field(None, ge=0)
+    """10⁹ bytes of calibration frames over the link that they take; null: as `uplink_gb`."""
     stored_gb_month: float = Field(0.025, ge=0)
     """10⁹ bytes kept for a month."""
     storage_months: float = Field(12.0, ge=0)
@@ -38,6 +40,10 @@ class PriceConfig(Config):
     """10⁹ pixels decoded in the data centre."""
     trained_gigapixel: float = Field(0.05, ge=0)
     """10⁹ pixels of crops that one segmenter is trained on."""
+    restorer_gigapixel: float = Field(0.2, ge=0)
+    """10⁹ pixels of crops that a restorer is trained on."""
+    restored_gigapixel: float = Field(0.02, ge=0)
+    """10⁹ pixels restored."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Quantities:
     """What a campaign consumed: exact counts that depend on config and seed only, never on a clock.
 
     Attributes:
-        vehicle_hours: vehicles × simulated hours of driving.
+        vehicle_hours: vehicles × simulated hours of driving, those for calibration among them.
         bits_committed: bits of the bitstreams that are stored.
         bits_retransmitted: bits of sendings that were lost on the way and made again.
         bits_refused: bits of uploads that arrived and were refused.
@@ -55,6 +61,8 @@ class Quantities:
         pixels_encoded: pixels of all encodes, every quality tried.
         pixels_decoded: pixels of all bitstreams decoded.
         pixels_trained: pixels of the crops that the segmenter saw.
+        pixels_restorer: pixels of the crops that the restorer saw.
+        pixels_restored: pixels of the train frames that were restored.
     """
 
     vehicle_hours: float
@@ -67,6 +75,8 @@ class Quantities:
     pixels_encoded: int
     pixels_decoded: int
     pixels_trained: int
+    pixels_restorer: int = 0
+    pixels_restored: int = 0
 
     @property
     def bits_sent(self) -> int:
@@ -98,6 +108,7 @@ class Entry:
 def ledger(quantities: Quantities, prices: PriceConfig) -> list[Entry]:
     """The ledger's lines; their costs sum to the campaign's total cost."""
     per_bit = prices.uplink_gb / _BITS_PER_GB
+    calibration_gb = prices.uplink_gb if prices.calibration_gb is None else prices.calibration_gb
     per_stored_bit = prices.stored_gb_month * prices.storage_months / _BITS_PER_GB
     giga = 1e-9
     return [
@@ -105,7 +116,12 @@ def ledger(quantities: Quantities, prices: PriceConfig) -> list[Entry]:
         Entry("bits committed", quantities.bits_committed, "bit", per_bit),
         Entry("bits retransmitted", quantities.bits_retransmitted, "bit", per_bit),
         Entry("bits refused", quantities.bits_refused, "bit", per_bit),
-        Entry("bits of calibration frames", quantities.bits_calibration, "bit", per_bit),
+        Entry(
+            "bits of calibration frames",
+            quantities.bits_calibration,
+            "bit",
+            calibration_gb / _BITS_PER_GB,
+        ),
         Entry("bits unfinished", quantities.bits_unfinished, "bit", per_bit),
         Entry(
             "bits stored",
@@ -117,6 +133,13 @@ def ledger(quantities: Quantities, prices: PriceConfig) -> list[Entry]:
         Entry("encoding", quantities.pixels_encoded, "pixel", giga * prices.encoded_gigapixel),
         Entry("decoding", quantities.pixels_decoded, "pixel", giga * prices.decoded_gigapixel),
         Entry("training", quantities.pixels_trained, "pixel", giga * prices.trained_gigapixel),
+        Entry(
+            "restorer training",
+            quantities.pixels_restorer,
+            "pixel",
+            giga * prices.restorer_gigapixel,
+        ),
+        Entry("restoring", quantities.pixels_restored, "pixel", giga * prices.restored_gigapixel),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The stages that learn: one segmenter for each train domain, evaluated on each test domain.
+"""What is learned from the collected frames: one segmenter for each train domain.
 
 A configuration is a train domain and a test domain: CO is trained on compressed (decoded) frames and
 tested on originals. Every segmenter sees the same frames in the same order with the same seed; only
@@ -7,31 +7,31 @@ the domain of the pixels differs, so that differences in accuracy are the domain
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray
 import torch
 from pydantic import Field, field_validator, model_validator
 
 from fleet.config import Config
 from fleet.frames.labels import CLASSES
-from models.checkpoint import load_weights
-from models.frame_pairs import NpyPairs
-from models.metrics import Confusion, evaluate, iou_per_class, mean_iou, predict
+from models.frame_pairs import FramePairs, NpyPairs
 from models.segmenter import SegmenterConfig, build_segmenter, check_encoder
-from models.segmenter_training import WEIGHTS, StepReport, TrainingConfig
-from server.durable import write_json
-from server.training import TrainerConfig, train_segmenter
+from models.segmenter_training import TrainingConfig, TrainingDiverged, fit, prepare
+from server.augmentation import AugmentationConfig
+from server.training import LossTable, OnStep, TrainerConfig, distribute, run_training
 
-Configuration = Literal["OO", "CO", "CC", "OC"]
-"""Train domain + test domain, of O (originals) and C (compressed, decoded)."""
+Configuration = Literal["OO", "CO", "CC", "OC", "RO", "RC", "RR", "OR", "AO", "BO", "MO"]
+"""Train domain + test domain.
+
+Domains: O originals, C compressed (decoded), R restored. Three more train domains are controls, the
+cheap remedies that restoration has to beat: A, compressed with further compression at random
+qualities as augmentation; B, the segmenter of C with its batch norms' statistics re-estimated on the
+calibration frames; M, compressed and restored mixed."""
+
+RESTORED, CALIBRATED = frozenset("RM"), frozenset("RMB")
+"""Domains that need a restorer; domains that need calibration frames."""
 
 
 class LearningConfig(Config):
@@ -40,12 +40,20 @@ class LearningConfig(Config):
     configurations: list[Configuration] = Field(["CO", "CC", "OO"], min_length=1)
     """Train and test domains; the first is the one that the campaign is judged by. The vehicle will
     see originals, so that is CO."""
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    """Of initial weights and crops; null: the campaign's."""
     segmenter: SegmenterConfig = SegmenterConfig()
     """The network."""
     training: TrainingConfig = TrainingConfig()
     """How it is trained; the same for all domains."""
     trainer: TrainerConfig = TrainerConfig()
     """Where it is trained."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """What train domain A is made of."""
+    measured_frames: int = Field(64, ge=2)
+    """Train frames, spread evenly, whose features tell the domains' Fréchet distances."""
+    perceptual: bool = False
+    """Also LPIPS and FID, where torchmetrics and their weights can be had (they are downloaded)."""
     pictures: int = Field(3, ge=0, le=32)
     """Test frames shown in the report, spread over the test frames."""
 
@@ -69,146 +77,81 @@ class LearningConfig(Config):
             raise ValueError(f"segmenter.{error}") from None
         return self
 
-    @property
-    def train_domains(self) -> list[str]:
-        """The domains that a segmenter is trained on, in the order of first use."""
-        return list(dict.fromkeys(name[0] for name in self.configurations))
+    def uses(self, domains: frozenset[str]) -> bool:
+        """Whether any configuration trains or tests on one of these domains."""
+        return any(domains & set(name) for name in self.configurations)
 
 
 @dataclass(frozen=True)
 class PairFiles:
-    """Frames of one domain with their labels, as files.
+    """Frames of a domain with their labels, as files.
 
     Attributes:
         frame_ids: which frames, in order.
-        frames: folder of their pixels, `{frame_id}.npy`.
+        folders: of their pixels, `{frame_id}.npy`; several where a domain has several versions of
+            each frame.
         labels: folder of their train ids, `{frame_id}.npy`.
     """
 
     frame_ids: tuple[str, ...]
-    frames: Path
+    folders: tuple[Path, ...]
     labels: Path
 
     def pairs(self) -> NpyPairs:
         """The pairs, mapped from disk as they are used."""
         return NpyPairs(
-            [self.frames / f"{frame_id}.npy" for frame_id in self.frame_ids],
-            [self.labels / f"{frame_id}.npy" for frame_id in self.frame_ids],
+            [folder / f"{name}.npy" for folder in self.folders for name in self.frame_ids],
+            [self.labels / f"{name}.npy" for _ in self.folders for name in self.frame_ids],
         )
 
 
+@dataclass(frozen=True)
+class SegmenterTraining:
+    """The training of a segmenter, to be run by `server.training.run_training`.
+
+    Attributes:
+        pairs: frames and train ids; cheap to pickle (`NpyPairs`).
+        segmenter: the network.
+        config: how to train it.
+        seed: of the initial weights, of the crops and of dropout.
+        folder: for checkpoints and weights.
+        classes: of the network.
+    """
+
+    pairs: FramePairs
+    segmenter: SegmenterConfig
+    config: TrainingConfig
+    seed: int
+    folder: Path
+    classes: int = len(CLASSES)
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints."""
+        return self.config.checkpoint_every
+
+    def train(self, device: torch.device, rank: int, world_size: int, on_step: OnStep) -> None:
+        """Trains on one worker; see `server.training.Training`."""
+        bare = build_segmenter(self.segmenter, self.classes, seed=self.seed)
+        model = distribute(prepare(bare, self.config, device), device, world_size)
+        fit(
+            model, self.pairs, self.config, seed=self.seed, device=device, folder=self.folder,
+            rank=rank, world_size=world_size, on_step=on_step,
+        )  # fmt: skip
+
+
 def train_domain(
-    config: LearningConfig,
-    files: PairFiles,
-    seed: int,
-    folder: Path,
-    on_step: Callable[[StepReport], None],
+    config: LearningConfig, files: PairFiles, seed: int, folder: Path, on_step: OnStep
 ) -> None:
     """Trains a segmenter on one domain: writes its weights and `training.parquet` (the loss).
 
     Raises:
         InputError: the cluster cannot hold the workers, or the config cannot be used.
-        TrainingDiverged: the loss is no longer a number.
+        TrainingDiverged: the loss is no longer a number; names the section.
     """
-    losses: dict[int, float] = {}
-
-    def keep(report: StepReport) -> None:
-        losses[report.step] = report.loss
-        on_step(report)
-
-    train_segmenter(
-        files.pairs(),
-        config.segmenter,
-        config.training,
-        config.trainer,
-        seed=seed,
-        folder=folder,
-        on_step=keep,
-    )
-    steps = sorted(losses)
-    columns = [
-        pa.array(steps, pa.int64()),
-        pa.array([losses[step] for step in steps], pa.float64()),
-    ]
-    pq.write_table(pa.table(columns, ["step", "loss"]), folder / "training.parquet")
-
-
-@dataclass(frozen=True)
-class Score:
-    """How a segmenter does on a test domain.
-
-    Attributes:
-        miou: mean over the classes present of tp / (tp + fp + fn), in [0, 1].
-        iou_per_class: by class name; None for a class that is neither in truth nor predicted.
-    """
-
-    miou: float
-    iou_per_class: dict[str, float | None]
-
-    @classmethod
-    def of(cls, confusion: Confusion) -> Self:
-        """The score of a confusion matrix over a whole test set."""
-        ious = iou_per_class(confusion)
-        by_class = zip(CLASSES, ious, strict=True)
-        return cls(
-            mean_iou(confusion),
-            {name: None if np.isnan(iou) else float(iou) for name, iou in by_class},
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The score as JSON values."""
-        return {"miou": self.miou, "iou_per_class": self.iou_per_class}
-
-
-def evaluate_domain(
-    config: LearningConfig,
-    weights: Path,
-    files: PairFiles,
-    pictured: tuple[str, ...],
-    folder: Path,
-) -> None:
-    """Scores a segmenter on a test domain, on one of the cluster's nodes.
-
-    Writes `confusion.npy`, `score.json`, and the predictions of the pictured frames as
-    `predictions/{frame_id}.npy` (train ids).
-
-    Args:
-        config: the network and how many CPUs it may use.
-        weights: folder of a trained segmenter.
-        files: test frames of the domain.
-        pictured: frames whose predictions are kept.
-        folder: where to write.
-    """
-    trainer = config.trainer
-    task = ray.remote(_evaluate).options(
-        num_cpus=trainer.cpus_per_worker, num_gpus=trainer.gpus_per_worker
-    )
-    confusion = ray.get(task.remote(config, weights, files, pictured, folder))
-    np.save(folder / "confusion.npy", confusion)
-    write_json(folder / "score.json", Score.of(confusion).as_json())
-
-
-def _evaluate(
-    config: LearningConfig,
-    weights: Path,
-    files: PairFiles,
-    pictured: tuple[str, ...],
-    folder: Path,
-) -> Confusion:
-    device = torch.device("cuda" if config.trainer.gpus_per_worker else "cpu")
-    threads = config.training.threads
-    model = build_segmenter(config.segmenter, len(CLASSES))
-    load_weights(model, weights / WEIGHTS)
-    (folder / "predictions").mkdir(exist_ok=True)
-    for frame_id in pictured:
-        frame = np.load(files.frames / f"{frame_id}.npy")
-        np.save(
-            folder / "predictions" / f"{frame_id}.npy",
-            predict(model, frame, device, threads=threads),
-        )
-    return evaluate(model, files.pairs(), device, classes=len(CLASSES), threads=threads)
-
-
-def read_score(folder: Path) -> Score:
-    """The score that an evaluation left."""
-    return Score(**json.loads((folder / "score.json").read_text()))
+    training = SegmenterTraining(files.pairs(), config.segmenter, config.training, seed, folder)
+    try:
+        with LossTable(folder / "training.parquet", on_step) as losses:
+            run_training(training, config.trainer, losses.add, section="learning.trainer")
+    except TrainingDiverged as error:
+        raise TrainingDiverged(f"learning.training: {error}") from None

@@ -26,6 +26,8 @@ def map_items(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     on_done: Callable[[int], None] = lambda done: None,
+    *,
+    gpus: float = 0,
 ) -> list[Result | WorkerCrash]:
     """Runs `work` on every item, in Ray tasks of one CPU each; results are in the items' order.
 
@@ -37,6 +39,7 @@ def map_items(
         work: a function that can be sent to another process.
         items: what to work on.
         on_done: called with the number of items done.
+        gpus: GPUs, or the share of one, of each task.
 
     Raises:
         InputError, BitstreamError: as `work` raised it.
@@ -46,7 +49,7 @@ def map_items(
         list(range(start, min(start + _CHUNK, len(items))))
         for start in range(0, len(items), _CHUNK)
     )
-    task = ray.remote(_run_chunk).options(num_cpus=1, max_retries=0)
+    task = ray.remote(_run_chunk).options(num_cpus=1, num_gpus=gpus, max_retries=0)
     width = max(1, int(resources().get("CPU", 1)))
     running: dict[Any, list[int]] = {}
     retried: set[int] = set()

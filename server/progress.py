@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -13,6 +14,19 @@ from rich.text import Text
 
 _PLAIN_EVERY_S = 10.0
 """Seconds between two lines of a running stage where there is no terminal."""
+
+
+class Teller(Protocol):
+    """Who is told how a campaign's stages go."""
+
+    def start(self, stage: str) -> None:
+        """Begins a stage."""
+
+    def update(self, share: float, details: str) -> None:
+        """Tells how far the running stage is: a share in [0, 1] and a few words."""
+
+    def end(self, details: str, reused: bool = False) -> None:
+        """Ends the running stage with a summary of what came of it."""
 
 
 class Progress:

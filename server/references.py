@@ -2,7 +2,8 @@
 
 *Originals*: the frames the vehicles' cameras saw, with their labels, for the domain O of training and
 of test, and what they cost to send losslessly. *Compressed test frames*: the test frames as the
-campaign's codec would have left them, for the test domain C.
+campaign's codec would have left them, for the test domain C. *Calibration originals*: the frames that
+came losslessly.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import pyarrow.parquet as pq
 
 from fleet.codecs import CodecConfig, LosslessConfig
 from fleet.encoder import Encoder
-from fleet.errors import CampaignFailed
+from fleet.errors import BitstreamError, CampaignFailed, InputError
 from fleet.frames.data import DataSet
 from fleet.frames.layout import FrameReader, FrameRef
 from fleet.noise import uniform
+from server.manifest import read_manifest
 from server.parallel import WorkerCrash, map_items
 
 
@@ -64,6 +66,49 @@ def unpack_originals(
     weighed = bits[: len(train)]
     table = {"frame_id": [ref.frame_id for ref in train], "bits": pa.array(weighed, pa.int64())}
     pq.write_table(pa.table(table), folder / "lossless.parquet")
+
+
+@dataclass(frozen=True)
+class _Receive:
+    """Decodes a calibration frame; sent to worker processes."""
+
+    codec: CodecConfig
+    max_pixels: int
+    folder: Path
+
+    def __call__(self, job: tuple[str, Path]) -> None:
+        frame_id, path = job
+        try:
+            frame = self.codec.build().decode(path.read_bytes(), self.max_pixels)
+        except BitstreamError as error:
+            raise InputError(f"calibration frame {frame_id}: {error}") from None
+        np.save(self.folder / f"{frame_id}.npy", frame)
+
+
+def receive_calibration(
+    collection: Path,
+    lossless: CodecConfig,
+    max_pixels: int,
+    folder: Path,
+    on_done: Callable[[int, int], None],
+) -> None:
+    """Writes the calibration frames that arrived: `frames/{frame_id}.npy`.
+
+    Args:
+        collection: the collection that brought them in.
+        lossless: the codec that they came with.
+        max_pixels: the most that a frame may have.
+        folder: where to write.
+        on_done: called with (frames done, frames in all).
+
+    Raises:
+        InputError: a calibration frame that cannot be decoded.
+    """
+    (folder / "frames").mkdir(exist_ok=True)
+    rows = read_manifest(collection / "manifest")
+    jobs = sorted({row["frame_id"]: collection / row["path"] for row in rows}.items())
+    work = _Receive(lossless, max_pixels, folder / "frames")
+    _whole(map_items(work, jobs, lambda done: on_done(done, len(jobs))))
 
 
 @dataclass(frozen=True)
@@ -117,6 +162,12 @@ def compress_test_frames(
     bits = _whole(map_items(work, jobs, lambda done: on_done(done, len(jobs))))
     table = {"frame_id": [ref.frame_id for ref in data.test], "quality": drawn, "bits": bits}
     pq.write_table(pa.table(table), folder / "bits.parquet")
+
+
+def test_qualities(folder: Path) -> dict[str, float]:
+    """The quality at which each test frame was compressed, by id."""
+    rows = pq.read_table(folder / "bits.parquet").to_pylist()
+    return {row["frame_id"]: row["quality"] for row in rows}
 
 
 def _whole(results: Sequence[int | WorkerCrash | None]) -> list[int | None]:

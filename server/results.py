@@ -3,48 +3,53 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from server.calibration import check_arrived
 from server.campaign import CampaignConfig
 from server.collection import read_collected
-from server.costs import Quantities, ledger, write_ledger
-from server.decoding import read_frames
+from server.consumption import cost_of, quantities_of, totals
+from server.costs import ledger, write_ledger
 from server.durable import write_json
-from server.learning import Score
+from server.evaluation import Score
+from server.gathering import Gathering
+from server.learning import RESTORED
 from server.manifest import manifest_digest, read_manifest
+from server.measures import Measures, mean_of
+from server.scoring import Scoring
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the stages of a campaign came to: folders of artifacts, and scores."""
-
-    config: CampaignConfig
-    collection: Path
-    decoded: Path
-    originals: Path
-    weights: dict[str, Path]
-    scores: dict[str, Score]
-
-
-def write_result(outcome: Outcome, out: Path, wall_seconds: float) -> dict[str, Any]:
+def write_result(
+    scoring: Scoring,
+    scores: dict[str, Score],
+    measures: dict[str, Measures],
+    out: Path,
+    wall_seconds: float,
+) -> dict[str, Any]:
     """Writes result.json, ledger.parquet and the report's tables into `out`; gives the row.
 
     Everything in the row but `wall_seconds` depends on config and seed only.
+
+    Args:
+        scoring: a campaign whose configurations are all evaluated.
+        scores: of each configuration.
+        measures: of each configuration's train domain.
+        out: the campaign's folder.
+        wall_seconds: how long it took.
     """
-    config = outcome.config
-    rows = read_manifest(outcome.collection / "manifest")
-    frames = read_frames(outcome.decoded)
-    collected = read_collected(outcome.collection)
-    vehicles = _totals(outcome.collection / "counters.parquet")
+    config, gathering = scoring.config, scoring.gathering
+    collection, decoded = gathering.collection.path, gathering.decoded.path
+    rows = read_manifest(collection / "manifest")
+    frames = gathering.rows
+    collected = read_collected(collection)
+    vehicles = totals(collection)
     trained = [row["frame_id"] for row in frames if row["trained"]]
     faults = [row["fault"] for row in frames if row["fault"] is not None]
-    quantities = _quantities(outcome, vehicles, len(trained))
+    quantities = quantities_of(scoring)
     entries = ledger(quantities, config.prices)
     pixels = sum(row["width"] * row["height"] for row in rows)
     primary = config.learning.configurations[0]
@@ -56,7 +61,8 @@ def write_result(outcome: Outcome, out: Path, wall_seconds: float) -> dict[str, 
         "configuration": primary,
         "codec": config.codec.name,
         "codec_settings": config.codec.model_dump(mode="json", exclude={"name"}),
-        "restorer": None,
+        "restorer": _restorer(config),
+        "calibration_frames": _calibration_frames(gathering),
         "vehicles": config.fleet.vehicles,
         "hours": config.fleet.hours,
         "seed": config.seed,
@@ -80,85 +86,56 @@ def write_result(outcome: Outcome, out: Path, wall_seconds: float) -> dict[str, 
         "budget": config.budget.model_dump(mode="json"),
         "budget_utilisation": vehicles["bits_sent"] / max(1, vehicles["bits_granted"]),
         "encodes_per_frame": vehicles["encodes"] / max(1, vehicles["captured"]),
-        "quality_mean": _mean([row["quality"] for row in frames]),
-        "miou": outcome.scores[primary].miou,
-        "iou_per_class": outcome.scores[primary].iou_per_class,
-        "configurations": {name: score.as_json() for name, score in outcome.scores.items()},
-        "psnr": _mean([row["psnr"] for row in frames]),
-        "ms_ssim": _mean([row["ms_ssim"] for row in frames]),
+        "quality_mean": mean_of(frames, "quality"),
+        "miou": scores[primary].miou,
+        "iou_per_class": scores[primary].iou_per_class,
+        "configurations": {
+            name: {
+                **score.as_json(),
+                **measures[name].as_json(),
+                "cost_total": cost_of(scoring, name[0]),
+            }
+            for name, score in scores.items()
+        },
+        "psnr": mean_of(frames, "psnr"),
+        "ms_ssim": mean_of(frames, "ms_ssim"),
         "cost_total": sum(entry.cost for entry in entries),
         "cost": {entry.item: entry.cost for entry in entries},
-        "cost_originals": _cost_originals(outcome, quantities),
+        "cost_originals": cost_of(scoring, "O"),
         "manifest_digest": manifest_digest(rows),
         "wall_seconds": round(wall_seconds, 3),
     }
     write_ledger(entries, out / "ledger.parquet")
-    shutil.copyfile(outcome.collection / "telemetry.parquet", out / "telemetry.parquet")
-    pq.write_table(pq.read_table(outcome.decoded / "frames.parquet"), out / "frames.parquet")
-    _write_losses(outcome, out / "training.parquet")
+    shutil.copyfile(collection / "telemetry.parquet", out / "telemetry.parquet")
+    pq.write_table(pq.read_table(decoded / "frames.parquet"), out / "frames.parquet")
+    _write_losses(scoring, out / "training.parquet")
     write_json(out / "result.json", result)
     return result
 
 
-def _totals(counters: Path) -> dict[str, int]:
-    """Sums over the vehicles of every counter."""
-    table = pq.read_table(counters)
-    return {name: pc.sum(table[name]).as_py() or 0 for name in table.column_names}
+def _restorer(config: CampaignConfig) -> str | None:
+    """What the result calls the restorer, or None where nothing is restored."""
+    if config.restoration is None or not config.learning.uses(RESTORED):
+        return None
+    if config.restoration.weights is not None:
+        return f"given: {config.restoration.weights.name}"
+    return config.restoration.training.objective
 
 
-def _quantities(outcome: Outcome, vehicles: dict[str, int], annotated: int) -> Quantities:
-    config, training = outcome.config, outcome.config.learning.training
-    collected = read_collected(outcome.collection)
-    distinct = {
-        (row["frame_id"], row["digest"]): row["width"] * row["height"]
-        for row in read_manifest(outcome.collection / "manifest")
-    }
-    crop = training.crop_height * training.crop_width
-    return Quantities(
-        vehicle_hours=config.fleet.vehicles * config.fleet.hours,
-        bits_committed=collected.bits,
-        bits_retransmitted=vehicles["bits_retransmitted"],
-        bits_refused=collected.bits_refused,
-        bits_calibration=0,
-        bits_unfinished=vehicles["bits_unfinished"],
-        frames_annotated=annotated,
-        pixels_encoded=vehicles["pixels_encoded"],
-        pixels_decoded=sum(distinct.values()),
-        pixels_trained=training.steps * training.batch_size * crop,
-    )
+def _calibration_frames(gathering: Gathering) -> int:
+    """Calibration frames that arrived."""
+    config = gathering.config
+    if config.calibration is None or not config.learning.uses(config.calibrated):
+        return 0
+    return check_arrived(config.calibration, gathering.calibration.path)
 
 
-def _cost_originals(outcome: Outcome, quantities: Quantities) -> float:
-    """What the same training frames would have cost had each been sent once, losslessly.
-
-    The counterfactual that OO belongs to: same drive, same labels, same training, other bits.
-    """
-    lossless = pc.sum(pq.read_table(outcome.originals / "lossless.parquet")["bits"]).as_py()
-    sent = Quantities(
-        vehicle_hours=quantities.vehicle_hours,
-        bits_committed=lossless,
-        bits_retransmitted=0,
-        bits_refused=0,
-        bits_calibration=0,
-        bits_unfinished=0,
-        frames_annotated=quantities.frames_annotated,
-        pixels_encoded=0,
-        pixels_decoded=0,
-        pixels_trained=quantities.pixels_trained,
-    )
-    return sum(entry.cost for entry in ledger(sent, outcome.config.prices))
-
-
-def _write_losses(outcome: Outcome, path: Path) -> None:
+def _write_losses(scoring: Scoring, path: Path) -> None:
     tables = []
-    for domain, folder in outcome.weights.items():
-        table = pq.read_table(folder / "training.parquet")
-        domains = pa.array([domain] * len(table), pa.string())
-        tables.append(table.add_column(0, "domain", domains))
+    for domain in dict.fromkeys(name[0] for name in scoring.config.learning.configurations):
+        table = scoring.segmenter(domain).path / "training.parquet"
+        if table.exists():  # B is not trained
+            losses = pq.read_table(table, columns=["step", "loss"])
+            domains = pa.array([domain] * len(losses), pa.string())
+            tables.append(losses.add_column(0, "domain", domains))
     pq.write_table(pa.concat_tables(tables), path)
-
-
-def _mean(values: list[float | None]) -> float | None:
-    """The mean of what is known, or None if nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

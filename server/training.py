@@ -1,7 +1,7 @@
-"""The segmenter's training on the cluster, through Ray Train.
+"""Trainings on the cluster, through Ray Train.
 
 Ray Train places the workers, joins them into a DDP group and starts them again when one dies; what
-they run is ``models.segmenter_training.fit``. Everything goes through one folder, which all nodes
+they run is a plain loop of ``models``. Everything goes through one folder, which all nodes
 must share when the cluster has more than one: checkpoints, progress, weights. The driver follows
 the progress by reading a file there, so nothing but the file system has to survive a worker.
 """
@@ -13,14 +13,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 # Train's second version is the default of recent releases; earlier ones want it asked for.
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 import ray.train
 import torch
@@ -29,21 +30,16 @@ from ray.train.torch import TorchTrainer
 
 # What `ray.train` exports at run time; to a type checker its names are the first version's.
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fleet.config import Config
 from fleet.errors import CampaignFailed, InputError
-from models.frame_pairs import FramePairs
-from models.segmenter import CLASSES, SegmenterConfig, build_segmenter
-from models.segmenter_training import (
-    WEIGHTS,
-    StepReport,
-    TrainingConfig,
-    TrainingDiverged,
-    fit,
-    prepare,
-)
+from models.training_config import StepReport, TrainingDiverged
 from server.cluster import require
+
+OnStep = Callable[[StepReport], None]
+"""Told of each step."""
 
 PROGRESS = "progress.jsonl"
 _FAILURE, _STOP, _RAY_FOLDER = "failure.json", "stop", "ray"
@@ -51,7 +47,7 @@ _POLL_S = 0.2
 
 
 class TrainerConfig(Config):
-    """Where the segmenter is trained. The result depends on `workers` alone."""
+    """Where a network is trained. The result depends on `workers` alone."""
 
     workers: int = Field(default=1, ge=1, description="Training processes, joined by DDP.")
     cpus_per_worker: float = Field(
@@ -72,74 +68,103 @@ class TrainerConfig(Config):
     report_every: int = Field(default=5, ge=1, description="Steps between two progress reports.")
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a worker needs; it must pickle."""
+class Training(Protocol):
+    """What a worker runs; it must pickle, and its files be readable on every node.
 
-    pairs: FramePairs
-    segmenter: SegmenterConfig
-    training: TrainingConfig
-    trainer: TrainerConfig
-    classes: int
-    seed: int
-    folder: Path
+    Attributes:
+        folder: for checkpoints and weights; on storage that driver and workers share.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """See the attributes."""
+
+    @property
+    def checkpoint_every(self) -> int:
+        """See the attributes."""
+
+    def train(self, device: torch.device, rank: int, world_size: int, on_step: OnStep) -> None:
+        """Trains on this worker, going on from a checkpoint in the folder if there is one.
+
+        Raises:
+            TrainingDiverged: the loss is no longer a number.
+            ValueError: bad input, in one line.
+        """
 
 
-def train_segmenter(
-    pairs: FramePairs,
-    segmenter: SegmenterConfig,
-    training: TrainingConfig,
-    trainer: TrainerConfig,
-    *,
-    seed: int,
-    folder: Path,
-    classes: int = CLASSES,
-    on_step: Callable[[StepReport], None] | None = None,
-) -> Path:
-    """Trains a segmenter from its config on the running Ray cluster; blocks until it is done.
+class LossTable:
+    """The losses of a training's steps, written as Parquet when it is through.
 
-    Called again on the folder of a run that was killed, it goes on from the last checkpoint.
+    Columns: `step`, `loss`, and the loss's parts by name if it has any.
+    """
+
+    def __init__(self, path: Path, on_step: OnStep) -> None:
+        self._path, self._on_step = path, on_step
+        self._rows: dict[int, dict[str, float]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, report: StepReport) -> None:
+        """Keeps a step; one that is reported again, after a restart, takes its own place."""
+        self._rows[report.step] = {"loss": report.loss, **report.parts}
+        self._on_step(report)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            steps = sorted(self._rows)
+            names = dict.fromkeys(name for step in steps for name in self._rows[step])
+            columns = {name: [self._rows[step].get(name) for step in steps] for name in names}
+            pq.write_table(pa.table({"step": steps, **columns}), self._path)
+
+
+def distribute(model: nn.Module, device: torch.device, world_size: int) -> nn.Module:
+    """The model, joined with its copies on the other workers by DDP if there are any."""
+    if world_size == 1:
+        return model
+    return DistributedDataParallel(model, [device] if device.type == "cuda" else None)
+
+
+def run_training(
+    training: Training, trainer: TrainerConfig, on_step: OnStep | None = None, *, section: str
+) -> None:
+    """Runs a training on the running Ray cluster; blocks until it is done.
+
+    Called again on the folder of a run that was killed, it goes on from the last checkpoint. Several
+    may run at the same time, each from a thread of its own.
 
     Args:
-        pairs: frames and train ids; cheap to pickle (``NpyPairs``), readable on every node.
-        segmenter: the network.
-        training: how to train it.
+        training: what to train.
         trainer: where.
-        seed: of the initial weights, of the crops and of dropout.
-        folder: for checkpoints and weights; on storage that driver and workers share.
-        classes: of the network.
+        section: of the config that says where, for messages.
         on_step: called here, in the calling thread, every ``report_every`` steps and at the last.
             Where a run goes on, the steps taken before come first; those since the checkpoint come
             twice.
-
-    Returns:
-        The file with the weights, for ``models.checkpoint.load_weights``.
 
     Raises:
         InputError: the cluster is too small or too busy, or a config value cannot be used.
         TrainingDiverged: the loss is no longer a number.
         CampaignFailed: the workers failed more than ``max_failures`` times; one line.
     """
-    check_cluster(trainer)
-    folder = folder.resolve()
+    check_cluster(trainer, section)
+    folder = training.folder
     folder.mkdir(parents=True, exist_ok=True)
     # PROGRESS stays: of a run that goes on, it tells the steps before the checkpoint too.
     for name in (_FAILURE, _STOP):
         (folder / name).unlink(missing_ok=True)
-    task = _Task(pairs, segmenter, training, trainer, classes, seed, folder)
     errors: list[BaseException] = []
     # In a thread of its own, since fit() blocks, and in the main thread would take Ctrl-C over.
-    thread = threading.Thread(target=_run_trainer, args=(task, errors), daemon=True)
+    thread = threading.Thread(target=_run_trainer, args=(training, trainer, errors), daemon=True)
     try:
-        with _environment(
-            RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=str(trainer.start_timeout_s),
-            RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.5",  # how often the controller polls the workers
-        ):
-            thread.start()
-            for report in _follow(folder / PROGRESS, thread):
-                if on_step is not None:
-                    on_step(report)
-            thread.join()
+        # Ray Train hands them to its controller. Set for good: another training may start meanwhile.
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(trainer.start_timeout_s)
+        os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # how often it polls the workers
+        thread.start()
+        for report in _follow(folder / PROGRESS, thread):
+            if on_step is not None:
+                on_step(report)
+        thread.join()
     except BaseException:
         # Ctrl-C, or a callback that failed: the workers end at their next step.
         (folder / _STOP).touch()
@@ -147,19 +172,17 @@ def train_segmenter(
     finally:
         if not thread.is_alive():
             shutil.rmtree(folder / _RAY_FOLDER, ignore_errors=True)
-    _raise_failure(folder, trainer, errors)
-    return folder / WEIGHTS
+    _raise_failure(folder, trainer, errors, section)
 
 
-def _run_trainer(task: _Task, errors: list[BaseException]) -> None:
-    trainer = task.trainer
+def _run_trainer(training: Training, trainer: TrainerConfig, errors: list[BaseException]) -> None:
     resources = {"CPU": trainer.cpus_per_worker}
     if trainer.gpus_per_worker:
         resources["GPU"] = trainer.gpus_per_worker
     try:
         TorchTrainer(
             _work,
-            train_loop_config={"task": task},
+            train_loop_config={"training": training, "report_every": trainer.report_every},
             scaling_config=ScalingConfig(
                 num_workers=trainer.workers,
                 use_gpu=trainer.gpus_per_worker > 0,
@@ -167,7 +190,7 @@ def _run_trainer(task: _Task, errors: list[BaseException]) -> None:
             ),
             run_config=RunConfig(  # type: ignore[arg-type]  # as above: the checker's is the first
                 name="run",
-                storage_path=str(task.folder / _RAY_FOLDER),
+                storage_path=str(training.folder / _RAY_FOLDER),
                 # Its own controller fails only when it cannot place the workers in time: once.
                 failure_config=FailureConfig(
                     max_failures=trainer.max_failures, controller_failure_limit=0
@@ -181,15 +204,16 @@ def _run_trainer(task: _Task, errors: list[BaseException]) -> None:
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
-    task: _Task = config["task"]
-    failure = task.folder / _FAILURE
+    training: Training = config["training"]
+    failure = training.folder / _FAILURE
     if failure.exists():
         return  # another worker's error, which a restart cannot mend
     logging.getLogger().setLevel(logging.ERROR)
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
+    device = ray.train.torch.get_device()
     try:
-        _train(task, rank, world_size)
+        training.train(device, rank, world_size, _reporter(training, rank, config["report_every"]))
     except ValueError as error:
         # Bad input and divergence come again however often it is tried. So that Ray does not try,
         # a lone worker ends as if all were well; of several, the others wait in DDP until this
@@ -203,40 +227,25 @@ def _work(config: dict[str, Any]) -> None:
             raise
 
 
-def _train(task: _Task, rank: int, world_size: int) -> None:
-    device = ray.train.torch.get_device()
-    bare = build_segmenter(task.segmenter, task.classes, seed=task.seed)
-    model: torch.nn.Module = prepare(bare, task.training, device)
-    if world_size > 1:
-        devices = [device] if device.type == "cuda" else None
-        model = DistributedDataParallel(model, device_ids=devices)
+def _reporter(training: Training, rank: int, every: int) -> OnStep:
+    """What a worker calls after each step."""
 
     def report(step: StepReport) -> None:
         last = step.step == step.steps
         # Ray takes one report per poll and holds the worker until then: not every one goes to it.
-        if last or step.step % task.training.checkpoint_every == 0:
+        if last or step.step % training.checkpoint_every == 0:
             ray.train.report({"step": step.step, "loss": step.loss})
-        if not last and step.step % task.trainer.report_every:
+        if not last and step.step % every:
             return
         if rank == 0:
             # `pid` and `threads` tell which process took the step, and how it was set up.
             worker = {"pid": os.getpid(), "threads": torch.get_num_threads()}
-            with (task.folder / PROGRESS).open("a") as file:
+            with (training.folder / PROGRESS).open("a") as file:
                 file.write(json.dumps(asdict(step) | worker) + "\n")
-        if (task.folder / _STOP).exists():
+        if (training.folder / _STOP).exists():
             raise ValueError("stopped by the driver")
 
-    fit(
-        model,
-        task.pairs,
-        task.training,
-        seed=task.seed,
-        device=device,
-        folder=task.folder,
-        rank=rank,
-        world_size=world_size,
-        on_step=report,
-    )
+    return report
 
 
 def _follow(file: Path, thread: threading.Thread) -> Iterator[StepReport]:
@@ -262,12 +271,14 @@ def _follow(file: Path, thread: threading.Thread) -> Iterator[StepReport]:
         time.sleep(_POLL_S)
 
 
-def check_cluster(trainer: TrainerConfig) -> None:
+def check_cluster(trainer: TrainerConfig, section: str) -> None:
     """Raises InputError for workers that the cluster's nodes cannot hold even when idle."""
-    require("learning.trainer", trainer.workers, trainer.cpus_per_worker, trainer.gpus_per_worker)
+    require(section, trainer.workers, trainer.cpus_per_worker, trainer.gpus_per_worker)
 
 
-def _raise_failure(folder: Path, trainer: TrainerConfig, errors: list[BaseException]) -> None:
+def _raise_failure(
+    folder: Path, trainer: TrainerConfig, errors: list[BaseException], section: str
+) -> None:
     """Turns what went wrong, if anything, into one line."""
     failure = folder / _FAILURE
     if failure.exists():
@@ -279,7 +290,7 @@ def _raise_failure(folder: Path, trainer: TrainerConfig, errors: list[BaseExcept
     error = errors[0]
     if isinstance(error, ray.train.ControllerError):
         raise InputError(
-            f"learning.trainer: {_wanted(trainer)} were not free within {trainer.start_timeout_s:g} s; "
+            f"{section}: {_wanted(trainer)} were not free within {trainer.start_timeout_s:g} s; "
             f"free now: {_amounts(ray.available_resources)}"
         ) from error
     causes = getattr(error, "worker_failures", {}) or {0: error}
@@ -300,18 +311,3 @@ def _wanted(trainer: TrainerConfig) -> str:
 def _amounts(ask: Callable[[], dict[str, float]]) -> str:
     resources = ask()
     return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Environment variables that hold within the block: Ray Train hands them to its controller."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
