@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bench clean
+.PHONY: help install demo study test test-all check format bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ install: .venv/installed ## Make .venv and install everything into it
 
 demo: install ## Run the main job into runs/demo: scenes, fleet, training, report
 	$(BIN)/bitfleet simulate configs/demo.yaml --out $(OUT)
+
+study: install ## Run the paper's experiments, small, into runs/study-demo
+	$(BIN)/bitfleet study configs/study-demo.yaml --out runs/study-demo
 
 test: install ## Run the tests
 	$(BIN)/pytest

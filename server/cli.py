@@ -53,7 +53,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     """Parses a command line; KEY=VALUE may stand before and after options."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    names = {"simulate": "overrides", "scenes": "settings"}
+    names = {"simulate": "overrides", "study": "overrides", "scenes": "settings"}
     name = names.get(options.command)
     if rest and (name is None or any(one.startswith("-") for one in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -72,17 +72,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bitfleet {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    simulate = commands.add_parser("simulate", help="run one campaign")
-    simulate.add_argument("config", type=Path, metavar="CONFIG", help="the campaign's YAML file")
-    simulate.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="e.g. fleet.vehicles=20"
-    )
-    simulate.add_argument("--out", type=Path, required=True, help="the campaign's folder")
-    simulate.add_argument(
-        "--store", type=Path, help="folder of artifacts to share with other campaigns "
-        "(default: artifacts/ in the campaign's folder)",
-    )  # fmt: skip
-    simulate.set_defaults(run=_simulate)
+    for name, run, what, helps in (
+        ("simulate", _simulate, "campaign", "run one campaign"),
+        ("study", _study, "study", "run the paper's experiments"),
+    ):
+        command = commands.add_parser(name, help=helps)
+        command.add_argument("config", type=Path, metavar="CONFIG", help=f"the {what}'s YAML file")
+        command.add_argument(
+            "overrides", nargs="*", metavar="KEY=VALUE",
+            help="e.g. fleet.vehicles=20" if name == "simulate" else "e.g. qualities=[42]",
+        )  # fmt: skip
+        command.add_argument("--out", type=Path, required=True, help=f"the {what}'s folder")
+        command.add_argument(
+            "--store", type=Path, help="folder of artifacts to share with others "
+            f"(default: artifacts/ in the {what}'s folder)",
+        )  # fmt: skip
+        command.set_defaults(run=run)
 
     scenes = commands.add_parser("scenes", help="write procedural street scenes")
     scenes.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
@@ -109,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("--codec", help="default: told by the bitstream itself")
     decode.set_defaults(run=_decode)
 
-    report = commands.add_parser("report", help="write a campaign's report anew")
-    report.add_argument("folder", type=Path, metavar="DIR", help="a campaign's folder")
+    report = commands.add_parser("report", help="write a campaign's or a study's report anew")
+    report.add_argument("folder", type=Path, metavar="DIR", help="its folder")
     report.set_defaults(run=_report)
     return parser
 
@@ -126,6 +131,19 @@ def _simulate(options: argparse.Namespace) -> int:
     config = load_config(CampaignConfig, options.config, options.overrides)
     command = shlex.join(["bitfleet", *sys.argv[1:]])
     simulate(config, options.out, options.store or options.out / "artifacts", command)
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from server.config_file import load_config
+    from server.study import run_study
+    from server.study_config import StudyConfig
+
+    config = load_config(StudyConfig, options.config, options.overrides)
+    command = shlex.join(["bitfleet", *sys.argv[1:]])
+    run_study(config, options.out, options.store or options.out / "artifacts", command, Console())
     return 0
 
 
@@ -159,9 +177,10 @@ def _decode(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from server.report import write_report
+    from server.report import write_report, write_study_report
 
     if not options.folder.is_dir():
         raise InputError(f"{options.folder}: no such folder")
-    print(write_report(options.folder))
+    of_study = (options.folder / "study.json").exists()
+    print((write_study_report if of_study else write_report)(options.folder))
     return 0

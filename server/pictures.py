@@ -1,42 +1,78 @@
-"""Pictures of test frames for the report: original, decoded, truth, and what a segmenter says."""
+"""Pictures of test frames for the report: original, decoded, restored, truth, and predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from fleet.frames.labels import PALETTE
+from server.scoring import Scoring
+from server.study_rows import Result
 
 
-def write_pictures(
-    frame_ids: Sequence[str],
-    originals: Path,
-    compressed: Path | None,
-    evaluations: Mapping[str, Path],
-    folder: Path,
-) -> None:
-    """Writes `{frame_id}__{kind}.png` for each frame; label maps in the Cityscapes colours.
+def write_pictures(scoring: Scoring, folder: Path) -> None:
+    """Writes `{frame_id}__{kind}.png` for each pictured frame; label maps in the Cityscapes colours.
 
     Args:
-        frame_ids: which test frames.
-        originals: folder of originals and labels.
-        compressed: folder of compressed test frames, or None where no configuration uses them.
-        evaluations: folder of an evaluation by configuration.
+        scoring: a campaign whose configurations are all evaluated.
         folder: where to write; what it held before is replaced.
     """
+    _empty(folder)
+    learning, gathering = scoring.config.learning, scoring.gathering
+    tested = {name[1] for name in learning.configurations}
+    for frame_id in scoring.pictured:
+        file = f"{frame_id}.npy"
+        originals = gathering.originals.path
+        sources = {"original": np.load(originals / "frames" / file)}
+        if tested & set("CR"):
+            sources["decoded"] = np.load(gathering.tested.path / "frames" / file)
+        if "R" in tested:
+            sources["restored"] = np.load(scoring.restored_test.path / "frames" / file)
+        sources["truth"] = PALETTE[np.load(originals / "labels" / file)]
+        for name in learning.configurations:
+            predicted = np.load(scoring.evaluation(name).path / "predictions" / file)
+            sources[f"prediction_{name}"] = PALETTE[predicted]
+        for kind, pixels in sources.items():
+            Image.fromarray(pixels).save(folder / f"{frame_id}__{kind}.png")
+
+
+def write_study_pictures(results: Sequence[Result], folder: Path) -> None:
+    """Writes pictures of test frames at the coarsest rate of a study: as each restorer leaves them.
+
+    Args:
+        results: of the study's jobs.
+        folder: where to write; what it held before is replaced.
+    """
+    _empty(folder)
+    first = min(results, key=lambda result: result.rows[0]["bpp"])
+    same = [
+        result
+        for result in results
+        if result.job.share == 1
+        and (result.job.codec, result.job.quality, result.job.seed)
+        == (first.job.codec, first.job.quality, first.job.seed)
+    ]
+    for result in same:
+        tested = {name[1] for name in result.job.configurations}
+        gathering = result.scoring.gathering
+        for frame_id in result.scoring.pictured:
+            file = f"{frame_id}.npy"
+            originals = gathering.originals.path
+            sources = {"original": np.load(originals / "frames" / file)}
+            sources["truth"] = PALETTE[np.load(originals / "labels" / file)]
+            if tested & set("CR"):
+                sources["decoded"] = np.load(gathering.tested.path / "frames" / file)
+            if "R" in tested:
+                restored = result.scoring.restored_test.path / "frames" / file
+                sources[f"restored-{result.job.restorer}"] = np.load(restored)
+            for kind, pixels in sources.items():
+                Image.fromarray(pixels).save(folder / f"{frame_id}__{kind}.png")
+
+
+def _empty(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    for frame_id in frame_ids:
-        sources = {"original": np.load(originals / "frames" / f"{frame_id}.npy")}
-        if compressed is not None:
-            sources["decoded"] = np.load(compressed / "frames" / f"{frame_id}.npy")
-        sources["truth"] = PALETTE[np.load(originals / "labels" / f"{frame_id}.npy")]
-        for configuration, evaluation in evaluations.items():
-            predicted = np.load(evaluation / "predictions" / f"{frame_id}.npy")
-            sources[f"prediction_{configuration}"] = PALETTE[predicted]
-        for kind, pixels in sources.items():
-            Image.fromarray(pixels).save(folder / f"{frame_id}__{kind}.png")

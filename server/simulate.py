@@ -41,7 +41,7 @@ def simulate(
         try:
             result = pipeline.run()
         except TrainingDiverged as error:
-            raise InputError(f"learning.training: {error}") from None
+            raise InputError(str(error)) from None
     _show(result, out, console)
     return result
 

@@ -8,9 +8,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from server.report import units
 from server.report.result import Configuration, Result
-from server.report.svg import Chart, canvas, dress, ink
-
-_MARKERS = {"O": "o", "C": "s", "R": "D"}  # by train domain: told apart without colour, too
+from server.report.svg import MARKERS, Chart, canvas, dress, ink
 
 
 def accuracy_cost(result: Result) -> Chart:
@@ -53,7 +51,7 @@ def accuracy_cost(result: Result) -> Chart:
                 [cost],
                 [miou],
                 s=100,
-                marker=_MARKERS[name[0]],
+                marker=MARKERS[name[0]],
                 color=ink(name.lower()),
                 edgecolors=ink("page"),
                 zorder=3,
@@ -110,7 +108,7 @@ def drop_split(result: Result) -> Chart | None:
             for name, x in ((first, a), (last, b)):
                 tip = f"{name}: mIoU {x:.2f} %"
                 dot = axes.scatter(
-                    [x], [row], s=80, marker=_MARKERS[name[0]], color=ink(name.lower()), zorder=3
+                    [x], [row], s=80, marker=MARKERS[name[0]], color=ink(name.lower()), zorder=3
                 )
                 dot.set_gid(drawing.tip(tip))
                 leftmost = x < (a + b) / 2 or (a == b and name == last)
@@ -143,6 +141,9 @@ def drop_split(result: Result) -> Chart | None:
 
 def _cost(result: Result, configuration: Configuration) -> float | None:
     # The train domain decides what had to be collected; testing costs no bits.
+    told = result.configurations.get(configuration)
+    if told is not None and told.cost_total is not None:
+        return told.cost_total
     return result.cost_originals if configuration[0] == "O" else result.cost_total
 
 

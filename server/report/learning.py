@@ -45,7 +45,7 @@ def training(curves: list[Loss]) -> Chart | None:
     curves = [curve for curve in curves if curve.step.size]
     if not curves:
         return None
-    inks = {"O": "oo", "C": "co", "R": "ro"}
+    inks = {domain: f"{domain.lower()}o" for domain in "OCRABM"}
     with canvas("training", 300) as drawing:
         axes = drawing.figure.add_subplot()
         dress(axes, "step", "training loss")

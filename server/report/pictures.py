@@ -26,6 +26,14 @@ class Picture:
     width: int
     height: int
 
+    @property
+    def name(self) -> str:
+        """What the picture shows: “restored-adversarial” is what that restorer made."""
+        kind, _, restorer = self.kind.partition("-")
+        if kind == "restored" and restorer:
+            return f"restored, {restorer}"
+        return self.kind.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -66,8 +74,9 @@ def _strip(files: dict[str, Path], width: int) -> list[Picture]:
 
 
 def _place(kind: str) -> tuple[int, str]:
-    """Original and decoded first, then the predictions, the truth last."""
-    return {"original": 0, "decoded": 1, "truth": 3}.get(kind, 2), kind
+    """Original, decoded and restored first, then the predictions, the truth last."""
+    known = {"original": 0, "decoded": 1, "restored": 2, "truth": 4}
+    return known.get(kind.partition("-")[0], 3), kind
 
 
 def _picture(kind: str, path: Path, width: int) -> Picture:
@@ -78,7 +87,7 @@ def _picture(kind: str, path: Path, width: int) -> Picture:
                 image = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable PNG picture: {error}") from error
-    photo = kind in ("original", "decoded", "restored")
+    photo = kind.partition("-")[0] in ("original", "decoded", "restored")
     if image.width > width:
         size = (width, max(1, round(image.height * width / image.width)))
         # Label maps hold classes, not shades: no colours in between.

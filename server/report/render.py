@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from fleet.frames.labels import CLASSES, PALETTE
 from server.report import accuracy, learning, rate, road, story, units
+from server.report.page import environment, write_page
 from server.report.pictures import Strip, read_pictures
+from server.report.result import CONTROLS
 from server.report.tables import Campaign, Frames, read_campaign
-
-_NAMES = {"original": "original", "decoded": "decoded", "truth": "truth", "restored": "restored"}
 
 
 def write_report(folder: Path) -> Path:
@@ -29,16 +25,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: a file of the folder that is missing or malformed; the text names it.
     """
-    page = render(read_campaign(folder), read_pictures(folder / "pictures"))
-    path = folder / "report.html"
-    part = folder / f".report.html.{os.getpid()}.part"
-    try:
-        # A picture's file name may hold bytes that are no UTF-8.
-        part.write_bytes(page.encode("utf-8", errors="replace"))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_page(folder, render(read_campaign(folder), read_pictures(folder / "pictures")))
 
 
 def render(campaign: Campaign, strips: list[Strip]) -> str:
@@ -47,51 +34,38 @@ def render(campaign: Campaign, strips: list[Strip]) -> str:
     names = story.class_order(result)
     fleet = road.on_one_grid(campaign.telemetry)
     budgeted = bool(story.budget(result))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=units.count,
-        duration=units.duration,
-        exact=units.exact,
-        fixed=units.fixed,
-        money=partial(units.money, currency=result.currency),
-        percent=units.percent,
-        plain=units.plain,
-        points=units.points,
-        quantity=units.quantity,
-    )
-    return environment.get_template("template.html").render(
-        r=result,
-        headline=story.headline(result),
-        figures=story.figures(result),
-        steps=story.way_of_a_frame(result),
-        refusals=story.refusals(result),
-        bits=story.bits(result),
-        budget=story.budget(result),
-        names=names,
-        absent=[
-            n for n in names if all(s.iou_per_class.get(n) is None for _, s in result.listed())
-        ],
-        accuracy_cost=accuracy.accuracy_cost(result),
-        drop_split=accuracy.drop_split(result),
-        classes=learning.classes(result, names),
-        training=learning.training(campaign.training),
-        over_time=[road.bits_over_time(fleet, budgeted), road.buffers_over_time(fleet)]
-        if fleet
-        else [],
-        rate_distortion=rate.rate_distortion(campaign.frames, result),
-        ledger=campaign.ledger,
-        ledger_total=sum(row.cost for row in campaign.ledger),
-        ledger_gap=story.sums_up(campaign.ledger, result.cost_total),
-        strips=[_shown(strip, campaign.frames) for strip in strips],
-        palette=[(name, "#" + bytes(PALETTE[n]).hex()) for n, name in enumerate(CLASSES)],
-        provenance=campaign.provenance,
-        config=campaign.config,
+    return (
+        environment(result.currency)
+        .get_template("template.html")
+        .render(
+            r=result,
+            controls=[(n, CONTROLS[n]) for n, _ in result.listed() if n in CONTROLS],
+            headline=story.headline(result),
+            figures=story.figures(result),
+            steps=story.way_of_a_frame(result),
+            refusals=story.refusals(result),
+            bits=story.bits(result),
+            budget=story.budget(result),
+            names=names,
+            absent=[
+                n for n in names if all(s.iou_per_class.get(n) is None for _, s in result.listed())
+            ],
+            accuracy_cost=accuracy.accuracy_cost(result),
+            drop_split=accuracy.drop_split(result),
+            classes=learning.classes(result, names),
+            training=learning.training(campaign.training),
+            over_time=[road.bits_over_time(fleet, budgeted), road.buffers_over_time(fleet)]
+            if fleet
+            else [],
+            rate_distortion=rate.rate_distortion(campaign.frames, result),
+            ledger=campaign.ledger,
+            ledger_total=sum(row.cost for row in campaign.ledger),
+            ledger_gap=story.sums_up(campaign.ledger, result.cost_total),
+            strips=[_shown(strip, campaign.frames) for strip in strips],
+            palette=[(name, "#" + bytes(PALETTE[n]).hex()) for n, name in enumerate(CLASSES)],
+            provenance=campaign.provenance,
+            config=campaign.config,
+        )
     )
 
 
@@ -108,5 +82,4 @@ def _shown(strip: Strip, frames: Frames) -> dict[str, Any]:
             f"quality {units.plain(float(frames.quality[row]), 4)}",
             f"PSNR {units.fixed(float(frames.psnr[row]), 1, 'dB')}",
         ]
-    pictures = [(p, _NAMES.get(p.kind, p.kind.replace("_", " "))) for p in strip.pictures]
-    return {"frame_id": strip.frame_id, "facts": " · ".join(facts), "pictures": pictures}
+    return {"frame_id": strip.frame_id, "facts": " · ".join(facts), "pictures": strip.pictures}

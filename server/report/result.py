@@ -6,10 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Configuration = Literal["OO", "CC", "CO", "OC", "RR", "RC", "RO", "OR"]
-"""Train domain + test domain."""
+Configuration = Literal["OO", "CC", "CO", "OC", "RR", "RC", "RO", "OR", "AO", "BO", "MO"]
+"""Train domain + test domain; AO, BO and MO are controls."""
 
-ORDER: tuple[Configuration, ...] = ("OO", "CC", "CO", "RO", "RR", "RC", "OR", "OC")
+CONTROLS: dict[Configuration, str] = {
+    "AO": "C with random further compression as augmentation",
+    "BO": "C with batch norm re-estimated on calibration originals",
+    "MO": "a mix of R and C",
+}
+"""What the controls are trained on."""
+
+ORDER: tuple[Configuration, ...] = (
+    "OO", "CC", "CO", "RO", "RR", "RC", "OR", "OC", *CONTROLS,
+)  # fmt: skip
 """The order in which configurations are listed and drawn, everywhere."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -17,19 +26,25 @@ Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What a program wrote, checked when it is read."""
+
     # Unknown keys are let through: a newer campaign's result still has a report.
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class Scores(_Record):
-    """What one configuration reached. A class that is absent from the test frames has no IoU."""
+class Scores(Record):
+    """What one configuration reached. A class that is absent from the test frames has no IoU.
+
+    `cost_total` is what its training frames cost; None where a result does not tell.
+    """
 
     miou: Share | None
     iou_per_class: dict[str, Share | None]
+    cost_total: Amount | None = None
 
 
-class Budget(_Record):
+class Budget(Record):
     """The bit budget of one vehicle; None where there is no such limit."""
 
     bits_per_frame: Amount | None = None
@@ -38,14 +53,14 @@ class Budget(_Record):
     campaign_bits: Amount | None = None
 
 
-class Stage(_Record):
+class Stage(Record):
     """How long a stage took, and whether an earlier campaign's artifact was taken instead."""
 
     seconds: Amount
     reused: bool
 
 
-class Result(_Record):
+class Result(Record):
     """One campaign's result.
 
     Means over delivered frames, and mIoU, are None when nothing was delivered.
@@ -107,7 +122,7 @@ class Result(_Record):
         return next((s.miou for name, s in self.listed() if name == configuration), None)
 
 
-class Hardware(_Record):
+class Hardware(Record):
     """The machine the campaign ran on."""
 
     cpus: Count
@@ -116,7 +131,7 @@ class Hardware(_Record):
     machine: str
 
 
-class Provenance(_Record):
+class Provenance(Record):
     """Where a result comes from."""
 
     versions: dict[str, str]

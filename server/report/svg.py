@@ -24,8 +24,12 @@ INKS: tuple[str, ...] = (
     "ink", "muted", "rule", "page", "outage", "limit", "fleet",
     *(f"city{n}" for n in range(8)),
     *(name.lower() for name in ORDER),
+    "rd",
 )  # fmt: skip
 """Names of the page's colours; `style.css` gives each of them twice, light and dark."""
+
+MARKERS = {"O": "o", "C": "s", "R": "D", "A": "^", "B": "v", "M": "P"}
+"""Markers by train domain, controls included: told apart without colour, too."""
 
 _WIDTH = 520
 _SIZE = 11.5
@@ -35,7 +39,7 @@ _SIZE = 11.5
 class Key:
     """One entry of a chart's legend.
 
-    `shape` is line, thin, dash, dot or area; an area may be “area soft” or “area faint”.
+    `shape` is line, thin, dash, dots, dot or area; an area may be “area soft” or “area faint”.
     """
 
     label: str

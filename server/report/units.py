@@ -60,7 +60,9 @@ def fixed(value: float | None, decimals: int, unit: str = "") -> str:
     """A number with a fixed number of decimals and its unit."""
     if value is None or not math.isfinite(value):
         return NONE
-    return _minus(f"{value:,.{decimals}f}") + (f" {unit}" if unit else "")
+    text = f"{value:,.{decimals}f}"
+    text = text if any(digit in text for digit in "123456789") else text.lstrip("-")
+    return _minus(text) + (f" {unit}" if unit else "")
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
@@ -72,6 +74,16 @@ def points(difference: float) -> str:
     """A difference of two shares in percentage points, with its sign."""
     text = f"{difference * 100:+.1f}"
     return ("±0.0" if text in ("+0.0", "-0.0") else _minus(text)) + " points"
+
+
+def interval(low: float | None, high: float | None, factor: float = 100, decimals: int = 1) -> str:
+    """The two ends of an interval of shares, in percentage points unless `factor` says otherwise.
+
+    An end just below zero keeps its sign: whether an interval holds zero is what it is read for.
+    """
+    if low is None or high is None:
+        return NONE
+    return _minus(f"{factor * low:,.{decimals}f} to {factor * high:,.{decimals}f}")
 
 
 def money(amount: float | None, currency: str) -> str:
