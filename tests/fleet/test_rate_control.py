@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.budget import Allowance
+from fleet.codecs import LosslessConfig
 from fleet.codecs.base import QualityScale
-from fleet.rate_control import RateControlConfig, RateController
+from fleet.rate_control import Choice, RateControlConfig, RateController
 
 QP = QualityScale(coarsest=51, finest=0, step=1, log2_bits_per_unit=1 / 6)
 SMOOTH = QualityScale(coarsest=0.0, finest=10.0, step=0, log2_bits_per_unit=0.5)
@@ -90,3 +91,29 @@ def test_config_bounds_narrow_the_scale() -> None:
     for bad in (RateControlConfig(coarsest=20, finest=40), RateControlConfig(finest=99)):
         with pytest.raises(ValueError, match=r"rate_control\.finest"):
             bad.scale(QP)
+
+
+ONE_QP = RateControlConfig(coarsest=37, finest=37)
+
+
+@pytest.mark.parametrize(
+    ("config", "codec", "only"),
+    [(RateControlConfig(), LosslessConfig().build().scale, 0), (ONE_QP, QP, 37)],
+)
+@pytest.mark.parametrize("aim", [0, 500, 1000, 5000])
+def test_a_single_quality_is_tried_once_and_fits_or_not(
+    config: RateControlConfig, codec: QualityScale, only: float, aim: int
+) -> None:
+    controller = RateController(config, codec, 2)
+    tried: list[float] = []
+
+    def encode(quality: float) -> int:
+        tried.append(quality)
+        return 1000
+
+    for limit, quality in ((1000, only), (999, None), (10**18, only)):
+        choice = controller.choose(1, 10_000, Allowance(limit, min(aim, limit)), encode)
+        assert choice == Choice(quality, 0 if quality is None else 1000, 1)
+    assert tried == [only] * 3
+    assert controller.choose(1, 10_000, Allowance(0, 0), encode) == Choice(None, 0, 0)
+    assert len(tried) == 3, "with nothing to spend, nothing is encoded"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from safetensors.torch import load_file
 from fleet.errors import InputError
 from models.frame_pairs import NpyPairs
 from models.segmenter import SegmenterConfig, build_segmenter
-from models.segmenter_training import StepReport, TrainingConfig, TrainingDiverged, fit
-from server.training import PROGRESS, TrainerConfig, train_segmenter
+from models.segmenter_training import WEIGHTS, StepReport, TrainingConfig, TrainingDiverged, fit
+from server.learning import SegmenterTraining
+from server.training import PROGRESS, TrainerConfig, run_training
 
 NETWORK = SegmenterConfig(decoder_channels=8)
 TRAINING = TrainingConfig(
@@ -42,6 +44,21 @@ def pairs(tmp_path: Path) -> NpyPairs:
     return NpyPairs(frames, labels)
 
 
+def train(
+    pairs: NpyPairs,
+    folder: Path,
+    trainer: TrainerConfig = ONE,
+    on_step: Callable[[StepReport], None] | None = None,
+    *,
+    network: SegmenterConfig = NETWORK,
+    config: TrainingConfig = TRAINING,
+) -> Path:
+    """Trains a segmenter on the cluster; gives its weights."""
+    training = SegmenterTraining(pairs, network, config, seed=4, folder=folder, classes=2)
+    run_training(training, trainer, on_step, section="some.section")
+    return folder / WEIGHTS
+
+
 def _same(a: Path, b: Path) -> bool:
     one, other = load_file(a), load_file(b)
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
@@ -62,9 +79,7 @@ def test_killed_worker_is_replaced_and_the_weights_are_those_of_a_plain_run(
     steps: list[int] = []
     # Enough steps that the worker cannot be through before it is killed.
     training = TRAINING.model_copy(update={"steps": 60, "checkpoint_every": 10})
-    weights = train_segmenter(
-        pairs, NETWORK, training, ONE, seed=4, folder=folder, classes=2, on_step=kill_once
-    )
+    weights = train(pairs, folder, on_step=kill_once, config=training)
     lines = [json.loads(line) for line in (folder / PROGRESS).read_text().splitlines()]
     assert {line["pid"] for line in lines} > set(killed)
     assert {line["threads"] for line in lines} == {1}
@@ -82,15 +97,8 @@ def test_two_workers_share_the_batch_and_report_once(pairs: NpyPairs, tmp_path: 
     two = TrainerConfig(workers=2, cpus_per_worker=1, report_every=3)
     # Batch norm wants more than one value a channel on each worker.
     training = TRAINING.model_copy(update={"batch_size": 4})
-    weights = train_segmenter(
-        pairs,
-        NETWORK,
-        training,
-        two,
-        seed=4,
-        folder=tmp_path / "two",
-        classes=2,
-        on_step=lambda report: steps.append(report.step),
+    weights = train(
+        pairs, tmp_path / "two", two, lambda report: steps.append(report.step), config=training
     )
     assert steps == [3, 6, 8]
     saved, start = load_file(weights), build_segmenter(NETWORK, 2, seed=4).state_dict()
@@ -104,7 +112,7 @@ def test_divergence_comes_out_as_itself(
 ) -> None:
     wild = TRAINING.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0})
     with pytest.raises(TrainingDiverged, match=r"the loss is .* at step") as caught:
-        train_segmenter(pairs, NETWORK, wild, ONE, seed=4, folder=tmp_path / "wild", classes=2)
+        train(pairs, tmp_path / "wild", config=wild)
     assert "\n" not in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -112,7 +120,7 @@ def test_divergence_comes_out_as_itself(
 def test_bad_encoder_is_an_input_error(pairs: NpyPairs, tmp_path: Path) -> None:
     network = SegmenterConfig(encoder="resnet19")
     with pytest.raises(InputError, match=r"^encoder: .*resnet18"):
-        train_segmenter(pairs, network, TRAINING, ONE, seed=4, folder=tmp_path / "bad")
+        train(pairs, tmp_path / "bad", network=network)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +134,8 @@ def test_bad_encoder_is_an_input_error(pairs: NpyPairs, tmp_path: Path) -> None:
 def test_cluster_that_is_too_small_is_refused(
     trainer: TrainerConfig, match: str, pairs: NpyPairs, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=match):
-        train_segmenter(pairs, NETWORK, TRAINING, trainer, seed=4, folder=tmp_path / "big")
+    with pytest.raises(InputError, match=f"^some.section: .*{match}"):
+        train(pairs, tmp_path / "big", trainer)
 
 
 def test_cluster_that_stays_busy_is_reported(pairs: NpyPairs, tmp_path: Path) -> None:
@@ -141,8 +149,9 @@ def test_cluster_that_stays_busy_is_reported(pairs: NpyPairs, tmp_path: Path) ->
     try:
         assert ray.get(holder.ready.remote())
         hasty = TrainerConfig(workers=1, cpus_per_worker=1, start_timeout_s=1)
-        with pytest.raises(InputError, match=r"1 × 1 CPU were not free within 1 s; free now: 0"):
-            train_segmenter(pairs, NETWORK, TRAINING, hasty, seed=4, folder=tmp_path / "busy")
+        says = r"^some\.section: 1 × 1 CPU were not free within 1 s; free now: 0"
+        with pytest.raises(InputError, match=says):
+            train(pairs, tmp_path / "busy", hasty)
     finally:
         ray.kill(holder)
 
@@ -155,9 +164,7 @@ def test_failing_callback_stops_the_workers(pairs: NpyPairs, tmp_path: Path) -> 
 
     training = TRAINING.model_copy(update={"steps": 100_000})
     with pytest.raises(ZeroDivisionError):
-        train_segmenter(
-            pairs, NETWORK, training, ONE, seed=4, folder=folder, classes=2, on_step=fail
-        )
+        train(pairs, folder, on_step=fail, config=training)
     # They give their CPUs back: with more than half of them, another training finds room.
     half = TrainerConfig(workers=1, cpus_per_worker=ray.cluster_resources()["CPU"])
-    train_segmenter(pairs, NETWORK, TRAINING, half, seed=4, folder=tmp_path / "next", classes=2)
+    train(pairs, tmp_path / "next", half)
