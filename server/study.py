@@ -18,7 +18,7 @@ from server.cluster import cluster, resources
 from server.config_file import dump_yaml
 from server.durable import write_json
 from server.gathering import Gathering
-from server.learning import RESTORED
+from server.learning import CALIBRATED, RESTORED
 from server.pictures import write_study_pictures
 from server.pipeline import begin_folder, check_places, now
 from server.provenance import provenance
@@ -32,6 +32,7 @@ from server.study_drops import write_drops
 from server.study_progress import Stopped, StudyProgress
 from server.study_rows import Result, write_facts, write_rows
 from server.study_summary import show
+from server.training import TrainerConfig
 
 Made = TypeVar("Made")
 
@@ -90,22 +91,34 @@ class Study:
     def _jobs(self) -> list[Result]:
         """Runs the campaigns, several at a time; restorers first, since many wait for them."""
         jobs = self.config.jobs()
-        width = self.config.parallel or self._places()
+        # One after another: a collection wants all of its hosts at once, so that two that had some
+        # of theirs each would wait for each other for ever.
+        collections = {(job.codec.name, job.quality, job.share): job for job in reversed(jobs)}
+        self._side_by_side(1, self._collect, list(reversed(collections.values())))
+        campaign = self.config.campaign
         first: dict[tuple[str, str | None], Job] = {}
         for job in jobs:
             first.setdefault((job.codec.name, job.restorer), job)
-        if self.config.restores:
+        if self.config.restores and campaign.restoration is not None:
+            width = self._places(campaign.restoration.trainer)
             self._side_by_side(width, self._restorer, list(first.values()))
-        return self._side_by_side(width, self._result, jobs)
+        return self._side_by_side(self._places(campaign.learning.trainer), self._result, jobs)
 
-    def _places(self) -> int:
-        """How many trainings the cluster holds at a time."""
-        trainer = self.config.campaign.learning.trainer
+    def _places(self, trainer: TrainerConfig) -> int:
+        """How many trainings are to run at a time: as many as the cluster holds, or as was asked."""
+        if self.config.parallel is not None:
+            return self.config.parallel
         places = resources().get("CPU", 1) / (trainer.cpus_per_worker * trainer.workers)
         if trainer.gpus_per_worker:
             gpus = resources().get("GPU", 0) / (trainer.gpus_per_worker * trainer.workers)
             places = min(places, gpus)
         return max(1, int(places))
+
+    def _collect(self, job: Job) -> None:
+        gathering = Gathering(job.campaign(self.config), self.store, self.progress.job(job.label))
+        _ = gathering.collection
+        if gathering.config.learning.uses(CALIBRATED):
+            _ = gathering.calibration
 
     def _restorer(self, job: Job) -> None:
         scoring = self._scoring(job, self.progress.job(f"{job.codec.name} {job.restorer}"))

@@ -7,8 +7,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from server.durable import write_json
-from server.statistics import seed_interval
+from server.statistics import Interval, seed_interval
 from server.study_config import StudyConfig
 
 Rows = Sequence[dict[str, Any]]
@@ -52,17 +54,14 @@ def write_claims(config: StudyConfig, rows: Rows, drops: Rows, path: Path) -> No
 def _wins_back(config: StudyConfig, rows: Rows, drops: Rows) -> Verdict | None:
     evidence, signs = [], []
     first = config.restorers[0]
+    originals, restored = (_points_of(config, rows, name) for name in ("OO", "RO"))
     for row in drops:
-        if row["quantity"] != "won back" or row["restorer"] != first:
+        place = (_rate(row), 1.0)
+        if row["quantity"] != "won back" or row["restorer"] != first or place not in originals:
             continue
-        rest = next(
-            drop["mean"] - row["mean"]
-            for drop in drops
-            if drop["quantity"] == "drop" and _rate(drop) == _rate(row)
-        )
-        evidence.append(f"{_name(row)}: RO − CO {_points(row)}, OO − RO {100 * rest:+.2f} points")
-        sign = _sign(row["seed_low"], row["seed_high"])
-        signs.append(sign if rest > 0 or sign < 0 else 0)
+        rest = _gap(originals[place], restored[place], "miou")
+        evidence.append(f"{_name(row)}: RO − CO {_points(row)}, OO − RO {_interval(rest)}")
+        signs += [_sign(row["seed_low"], row["seed_high"]), _sign(rest.low, rest.high)]
     return _verdict(signs, evidence)
 
 
@@ -89,8 +88,7 @@ def _perception_for_distortion(config: StudyConfig, rows: Rows, drops: Rows) -> 
         if not a or not d or None in (a[0]["psnr"], a[0]["frechet"]):
             continue
         decibels = a[0]["psnr"] - d[0]["psnr"]
-        distances = [x["frechet"] - y["frechet"] for x, y in zip(a, d, strict=True)]
-        gap = seed_interval(distances)
+        gap = _gap(a, d, "frechet")
         evidence.append(
             f"{rate[0]} {rate[1]:g}: PSNR {decibels:+.2f} dB, Fréchet distance {gap.mean:+.3g}"
             + (f" ({gap.low:+.3g} to {gap.high:+.3g})" if gap.low is not None else "")
@@ -110,7 +108,7 @@ def _more_frames(config: StudyConfig, rows: Rows, drops: Rows) -> Verdict | None
             fewer = a[0]["frames_trained"] > b[0]["frames_trained"] and a[0]["bpp"] < b[0]["bpp"]
             if rate[0] != other[0] or not (same and fewer):
                 continue
-            gap = seed_interval([x["miou"] - y["miou"] for x, y in zip(a, b, strict=True)])
+            gap = _gap(a, b, "miou")
             signs.append(_sign(gap.low, gap.high))
             evidence.append(
                 f"{name}, {a[0]['frames_trained']} frames at {a[0]['bpp']:.3f} bpp against "
@@ -123,25 +121,30 @@ def _more_frames(config: StudyConfig, rows: Rows, drops: Rows) -> Verdict | None
 
 
 def _moves_optimum(config: StudyConfig, rows: Rows, drops: Rows) -> Verdict | None:
-    best = {}
+    best, worth = {}, {}
     for name in ("CO", "RO"):
         points = _points_of(config, rows, name)
-        if len(points) < 2:
+        if len(points) < 2 or min(_cost(at) for at in points.values()) <= 0:
             return None
-        worth = {
-            place: sum(row["miou"] for row in at) / len(at) / _cost(at)
-            for place, at in points.items()
-            if _cost(at) > 0
+        worth[name] = {
+            place: [row["miou"] / _cost(at) for row in at] for place, at in points.items()
         }
-        if not worth:
-            return None
-        best[name] = max(worth, key=lambda place: worth[place])
+        best[name] = max(points, key=lambda place: seed_interval(worth[name][place]).mean)
     told = [
         f"most mIoU for its cost in {name}: {rate[0]} {rate[1]:g}, {100 * share:g} % of the driving"
         for name, (rate, share) in best.items()
     ]
-    # An optimum over a few points has no interval: that it moved is seen, that it did not, not sure.
-    return _verdict([1 if best["CO"] != best["RO"] else 0], told)
+    # It moved for sure where each optimum beats the other's place, seed by seed. That it did not
+    # move is never sure: an optimum may move by less than the distance between two points.
+    signs = [0]
+    if best["CO"] != best["RO"]:
+        pairs = [(name, best[name], best[other]) for name, other in (("CO", "RO"), ("RO", "CO"))]
+        gaps = [
+            seed_interval(np.subtract(worth[name][own], worth[name][others]))
+            for name, own, others in pairs
+        ]
+        signs = [_sign(gap.low, gap.high) for gap in gaps]
+    return _verdict(signs, told)
 
 
 def _points_of(
@@ -153,6 +156,11 @@ def _points_of(
         if row["configuration"] == name and row["restorer"] in (None, config.restorers[0]):
             points.setdefault((_rate(row), row["share"]), []).append(row)
     return points
+
+
+def _gap(a: Rows, b: Rows, name: str) -> Interval:
+    """The interval over seeds of a difference, seed by seed; both in the order of their seeds."""
+    return seed_interval([x[name] - y[name] for x, y in zip(a, b, strict=True)])
 
 
 def _cost(rows: Rows) -> float:
@@ -174,7 +182,7 @@ def _points(row: dict[str, Any]) -> str:
     return f"{text} points"
 
 
-def _interval(gap: Any) -> str:
+def _interval(gap: Interval) -> str:
     return _points({"mean": gap.mean, "seed_low": gap.low, "seed_high": gap.high})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -16,6 +16,15 @@ from server.config_file import describe
 from server.learning import RESTORED
 
 
+def _distinct(values: list[Any]) -> list[Any]:
+    """Raises ValueError for a value that is there twice."""
+    for value in values:
+        if values.count(value) > 1:
+            named = f"{value:g}" if isinstance(value, float) else str(value)
+            raise ValueError(f"names {named} twice")
+    return values
+
+
 class CodecQualities(Config):
     """A codec and some of its qualities."""
 
@@ -23,6 +32,8 @@ class CodecQualities(Config):
     """The codec."""
     qualities: list[float] = Field(min_length=1)
     """On the codec's own scale."""
+
+    _each_once = field_validator("qualities")(_distinct)
 
 
 class Fewer(Config):
@@ -42,7 +53,7 @@ class StudyConfig(Config):
     campaign: CampaignConfig
     """What all rates have in common. Its codec is the first one studied, and its
     `learning.configurations` are evaluated at each rate."""
-    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0, 1, 2], min_length=1)
     """Of the segmenters: initial weights and crops. Frames, calibration and restorer keep the
     campaign's seed, so that configurations are compared seed by seed."""
     qualities: list[float] = Field(min_length=1)
@@ -60,19 +71,31 @@ class StudyConfig(Config):
     parallel: int | None = Field(None, ge=1)
     """Campaigns that run at the same time; null: as many as the cluster's CPUs can train."""
 
-    @field_validator("seeds", "qualities", "restorers")
-    @classmethod
-    def _each_once(cls, values: list[Any]) -> list[Any]:
-        if len(set(values)) != len(values):
-            raise ValueError(f"names {next(v for v in values if values.count(v) > 1)!r} twice")
-        return values
+    _each_once = field_validator("seeds", "qualities", "restorers")(_distinct)
 
     @model_validator(mode="after")
     def _runs(self) -> Self:
+        restoration = self.campaign.restoration
+        if restoration is not None and restoration.weights is not None:
+            raise ValueError(
+                "campaign.restoration.weights: a study trains its restorers; want null"
+            )
+        fields = [("qualities", one) for one in self.codecs[:1]]
+        fields += [("also", one) for one in self.also] + [("compare", one) for one in self.compare]
+        for field, one in fields:
+            for quality in one.qualities:
+                try:
+                    one.codec.build().scale.check(quality)
+                except ValueError as error:
+                    raise ValueError(f"{field}: {one.codec.name} {error}") from None
         known = {one.codec.name for one in self.also} | {self.campaign.codec.name}
         if len(known) <= len(self.also):
             raise ValueError("also: names a codec twice")
-        for less in self.fewer:
+        for index, less in enumerate(self.fewer):
+            if less in self.fewer[:index]:
+                raise ValueError(
+                    f"fewer: names quality {less.quality:g} with share {less.share:g} twice"
+                )
             if less.quality not in self.qualities:
                 raise ValueError(
                     f"fewer: quality {less.quality:g} is none of the study's qualities"
@@ -81,10 +104,10 @@ class StudyConfig(Config):
             try:
                 job.campaign(self)
             except ValidationError as error:
-                raise ValueError(f"at quality {job.quality:g}: {describe(error)}") from None
-        for one in [*self.also, *self.compare]:
-            for quality in one.qualities:
-                one.codec.build().scale.check(quality)
+                at = f"{job.codec.name} at quality {job.quality:g}"
+                if job.share < 1:
+                    at = f"fewer: quality {job.quality:g}, share {job.share:g}"
+                raise ValueError(f"{at}: {describe(error)}") from None
         return self
 
     @property

@@ -89,10 +89,16 @@ def _at_rate(restorers: list[str], results: Sequence[Result]) -> list[dict[str, 
             if over_seeds is None:
                 images = Interval(images.mean, None, None, images.count)
             rows.append(
-                _row(name, restorer if restored else None, over_seeds, images, len(miou["CO"]))
+                _row(
+                    name,
+                    restorer if restored else None,
+                    over_seeds,
+                    images,
+                    len(next(iter(miou.values()))),
+                )
             )
     if len(restorers) > 1 and all(("RO", restorer) in scores for restorer in restorers[:2]):
-        first, second = restorers[:2]
+        first, second = sorted(restorers[:2])  # adversarial first, however the config names them
         a, b = (np.asarray(scores["RO", restorer]) for restorer in (first, second))
         gap = seed_interval(a - b)
         stacked = {restorer: np.stack(confusions["RO", restorer]) for restorer in restorers[:2]}

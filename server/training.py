@@ -262,10 +262,10 @@ def _follow(file: Path, thread: threading.Thread) -> Iterator[StepReport]:
             for line in lines:
                 try:
                     fields = json.loads(line)
-                    report = {name: fields[name] for name in StepReport.__dataclass_fields__}
                 except ValueError:
                     continue  # a line that a worker was killed in, with the next one's behind it
-                yield StepReport(**report)
+                known = StepReport.__dataclass_fields__
+                yield StepReport(**{name: fields[name] for name in known if name in fields})
         if ended:
             return
         time.sleep(_POLL_S)

@@ -9,6 +9,7 @@ import pytest
 
 from server.campaign import CampaignConfig
 from server.config_file import dump_yaml, load_config
+from server.study_config import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {"models": {"fleet", "server", "ray"}, "fleet": {"server"}, "server": set()}
@@ -35,7 +36,8 @@ def test_imports_go_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_config_is_valid_and_resolves(path: Path, tmp_path: Path) -> None:
-    config = load_config(CampaignConfig, path)
+    model = StudyConfig if path.name.startswith("study-") else CampaignConfig
+    config = load_config(model, path)
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_yaml(config))
-    assert load_config(CampaignConfig, resolved) == config
+    assert load_config(model, resolved) == config

@@ -326,7 +326,7 @@ def test_a_given_restorer_restores_the_same_without_calibration(
     used = (campaign[1] / "restorer.safetensors").read_bytes()
     assert (out / "restorer.safetensors").read_bytes() == used
     before = {ids_in(path / "frames").pop(): path for path in artifacts["restore"]}
-    again = {path for path in store.glob("restore-*")} - set(artifacts["restore"])
+    again = set(store.glob("restore-*")) - set(artifacts["restore"])
     assert again
     for path in again:
         for file in (path / "frames").glob("*.npy"):

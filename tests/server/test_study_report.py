@@ -518,6 +518,20 @@ def test_a_cell_out_of_its_range_is_named(study: Maker, column: str, value: Any)
         write_study_report(folder)
 
 
+def test_what_restored_is_named_where_something_was(study: Maker) -> None:
+    folder = study(seeds=1, codecs={"bpg": [38.0]})
+    path = folder / "study.parquet"
+    whole = pq.read_table(path).to_pylist()
+    for name, restorer, said in (
+        ("RO", None, "RO without a restorer"),
+        ("CO", "adversarial", "CO with a restorer, 'adversarial'"),
+    ):
+        rows = [r | {"restorer": restorer} if r["configuration"] == name else r for r in whole]
+        write_table(path, rows, list(rows[0]))
+        with pytest.raises(InputError, match=rf"study\.parquet: column restorer: {said}"):
+            write_study_report(folder)
+
+
 def test_a_wrong_verdict_or_column_is_named(study: Maker) -> None:
     folder = study(claims=[{"claim": "a", "verdict": "maybe", "evidence": "b"}])
     with pytest.raises(InputError, match=r"claims\.json: 0\.verdict: "):

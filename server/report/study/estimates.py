@@ -96,6 +96,9 @@ class Estimates:
         self.rates = _rates(study)
         """Every rate, by codec, then bpp."""
         self.codecs = list(dict.fromkeys(rate.codec for rate in self.rates))
+        """Every codec that anything was trained with."""
+        self.measured = list(dict.fromkeys((*self.codecs, *(p.codec for p in study.curve))))
+        """Every codec, those too that are only held against the others in rate and distortion."""
         present = {row.configuration for row in study.rows}
         self.configurations = [name for name in ORDER if name in present]
         evaluated = {r.restorer for r in study.rows if r.configuration == "RO"}
@@ -171,11 +174,11 @@ def _place(quantity: str) -> int:
 
 
 def _rates(study: Study) -> list[Rate]:
-    """Every rate: of the frames that all was trained on, or else of any others."""
+    """Every rate that anything was trained at: of the frames of the whole drive, or else of any."""
     found: dict[tuple[str, float], list[float]] = {}
     rows = [row for row in study.rows if row.bpp > 0]
     most = [r for r in rows if math.isclose(r.share, 1.0) and r.configuration[0] != "O"]
-    for few in (most, study.curve, rows):
+    for few in (most, rows):
         more: dict[tuple[str, float], list[float]] = defaultdict(list)
         for point in few:
             more[point.codec, point.quality].append(point.bpp)

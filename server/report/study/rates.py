@@ -40,7 +40,7 @@ def rate_distortion(m: Estimates, curve: list[RateDistortion]) -> list[Chart]:
             # One point still has an axis around it: 2 dB or 0.02 of MS-SSIM.
             axes.set_ylim(*linear_span([value(p) for p in known], least=2.0 if unit else 0.02))
             for (codec, restorer), points in sorted(lines.items(), key=lambda pair: str(pair[0])):
-                colour = f"city{m.codecs.index(codec) % _INKS}"
+                colour = f"city{m.measured.index(codec) % _INKS}"
                 line, marker, domain = "-", "s", "compressed"
                 if restorer is not None:
                     line = restorer_line(restorer, m.restorers)[0]  # type: ignore[assignment]
@@ -65,8 +65,8 @@ def rate_distortion(m: Estimates, curve: list[RateDistortion]) -> list[Chart]:
 
 def rate_distortion_keys(m: Estimates, curve: list[RateDistortion]) -> list[Key]:
     """The legend of both: colours are codecs, lines are domains."""
-    codecs = [name for name in m.codecs if any(point.codec == name for point in curve)]
-    keys = [Key(short(c), f"city{m.codecs.index(c) % _INKS}", "area") for c in codecs]
+    codecs = [name for name in m.measured if any(point.codec == name for point in curve)]
+    keys = [Key(short(c), f"city{m.measured.index(c) % _INKS}", "area") for c in codecs]
     keys.append(Key("C, compressed", "muted"))
     for restorer in m.restorers:
         if any(point.restorer == restorer for point in curve):

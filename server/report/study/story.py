@@ -117,11 +117,13 @@ def intervals(m: Estimates) -> str:
     if m.seeds() == 1:
         return (
             "One seed was run: no interval over seeds can be given, and a difference of a point "
-            "or so may be chance. Intervals over images, where given, are of that one seed."
+            "or so may be chance. Below a difference: its 95 % interval over images, for that "
+            "one seed."
         )
     return (
         f"Scores are means over up to {m.seeds()} seeds; ± and bars are their 95 % intervals "
-        "(Student's t). Bars are cut where they leave the drawing; the tables have them in full."
+        "(Student's t). Below a difference: its 95 % interval over seeds. Bars are cut where "
+        "they leave the drawing; the tables have them in full."
     )
 
 

@@ -52,7 +52,7 @@ def rate_distortion(m: Estimates, curve: list[RateDistortion]) -> Table:
     order = sorted(
         curve,
         key=lambda p: (
-            m.codecs.index(p.codec), p.bpp, p.quality, p.domain,
+            m.measured.index(p.codec), p.bpp, p.quality, p.domain,
             -1 if p.restorer is None else m.restorers.index(p.restorer),
         ),
     )  # fmt: skip

@@ -146,9 +146,12 @@ def read_study(folder: Path) -> Study:
         _check(rows, "miou", row.miou, 0 <= row.miou <= 1)
         _check(rows, "share", row.share, 0 < row.share <= 1)
         _check(rows, "bpp", row.bpp, row.bpp > 0 or row.configuration[0] == "O")
+        if row.configuration != "MO":
+            _named(rows, row.configuration, row.restorer, "R" in row.configuration)
         _check(rows, "cost_total", row.cost_total, row.cost_total >= 0)
     for point in study.curve:
         _check(curve, "domain", point.domain, point.domain in ("C", "R"))
+        _named(curve, point.domain, point.restorer, point.domain == "R")
         _check(curve, "bpp", point.bpp, point.bpp > 0)
     return study
 
@@ -156,6 +159,12 @@ def read_study(folder: Path) -> Study:
 def _check(path: Path, column: str, value: object, right: bool) -> None:
     if not right:
         raise InputError(f"{path}: column {column}: {value!r} is out of its range")
+
+
+def _named(path: Path, what: str, restorer: str | None, restored: bool) -> None:
+    if restored != (restorer is not None):
+        wrong = "without a restorer" if restored else f"with a restorer, {restorer!r}"
+        raise InputError(f"{path}: column restorer: {what} {wrong}")
 
 
 def _read(path: Path, columns: dict[str, str], kind: Callable[..., Kind]) -> list[Kind]:
