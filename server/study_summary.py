@@ -26,9 +26,9 @@ def show(folder: Path, console: Console) -> None:
     rows = pq.read_table(folder / "study.parquet").to_pylist()
     rows = [row for row in rows if row["share"] == 1]
     rates = list(dict.fromkeys((row["codec"], row["quality"], row["bpp"]) for row in rows))
-    table = Table(
-        title=Text("mIoU, %: mean over seeds ± half of its 95 % interval"), title_justify="left"
-    )
+    # No title of the table's: it would be broken to the width of a narrow one.
+    console.print("mIoU, %: mean over seeds ± half of its 95 % interval", highlight=False)
+    table = Table()
     table.add_column("")
     for codec, quality, bpp in rates:
         table.add_column(f"{codec} {quality:g}\n{bpp:.3f} bpp", justify="right")

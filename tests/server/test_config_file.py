@@ -52,7 +52,7 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         (GOOD, "codec={name: bpg, qp: 3}", "codec.qp: unknown key"),
         (GOOD, "codec={chroma: '444'}", "codec.name: Field required"),
         (GOOD, "rate_control.finest=99", "rate_control.finest: quality 99"),
-        (GOOD, "learning.configurations=[RO]", "learning.configurations.0"),
+        (GOOD, "learning.configurations=[XO]", "learning.configurations.0"),
         (GOOD, "learning.configurations=[CO, CO]", "learning.configurations: names"),
         (GOOD, "data.test_split=train", "data: test_split must differ"),
         (GOOD, "data.holdout=0.5", "data: give either test_split or a holdout"),

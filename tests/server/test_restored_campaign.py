@@ -212,9 +212,10 @@ def test_what_a_domain_needs_is_what_it_costs(campaign: Campaign) -> None:
     assert cost["RO"] == cost["RC"] == cost["RR"] == pytest.approx(result["cost_total"])
     assert cost["OO"] == cost["OR"] == pytest.approx(result["cost_originals"])
     assert cost["CO"] == cost["CC"] < cost["BO"] < cost["RO"]
-    sent = prices.uplink_gb + prices.stored_gb_month * prices.storage_months
-    calibration = prices.vehicle_hour * 4 / 60 + result["bits_calibration"] / 8e9 * sent
-    assert cost["BO"] - cost["CO"] == pytest.approx(calibration)
+    gb = result["bits_calibration"] / 8e9
+    calibration = prices.vehicle_hour * 4 / 60 + gb * prices.uplink_gb
+    stored = gb * prices.stored_gb_month * prices.storage_months  # at most: lost sendings are not
+    assert calibration < cost["BO"] - cost["CO"] <= calibration + stored + 1e-9
     restorer = sum(result["cost"][item] for item in ("restorer training", "restoring"))
     assert cost["RO"] - cost["BO"] == pytest.approx(restorer)
 
