@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from fleet.codecs import CodecConfig
+from fleet.codecs.base import QualityScale
 from fleet.config import Config
-from fleet.errors import CampaignFailed, InputError
+from fleet.errors import CampaignFailed
 from fleet.noise import uniform
 from fleet.rate_control import RateControlConfig
 from server.parallel import WorkerCrash, map_items
@@ -30,6 +31,17 @@ class AugmentationConfig(Config):
     """Their coarsest quality, on the codec's own scale; null: the codec's coarsest."""
     finest: float | None = None
     """Their finest quality; null: the codec's finest."""
+
+    def scale(self, codec: QualityScale) -> QualityScale:
+        """The codec's scale narrowed to these bounds.
+
+        Raises ValueError naming the field if a bound is off the codec's scale or they are crossed.
+        """
+        try:
+            return RateControlConfig(coarsest=self.coarsest, finest=self.finest).scale(codec)
+        except ValueError as error:
+            text = str(error).replace("rate_control", "learning.augmentation")
+            raise ValueError(text) from None
 
 
 @dataclass(frozen=True)
@@ -73,14 +85,9 @@ def augment(
         on_done: called with (frames done, frames in all).
 
     Raises:
-        InputError: a bound that is off the codec's scale.
+        ValueError: a bound that is off the codec's scale.
     """
-    try:
-        bounds = RateControlConfig(coarsest=config.coarsest, finest=config.finest)
-        scale = bounds.scale(codec.build().scale)
-    except ValueError as error:
-        text = str(error).replace("rate_control", "learning.augmentation")
-        raise InputError(text) from None
+    scale = config.scale(codec.build().scale)
     for copy in range(1, config.copies + 1):
         (folder / f"copy-{copy}").mkdir(exist_ok=True)
     frames = np.arange(len(frame_ids))

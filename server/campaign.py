@@ -47,7 +47,15 @@ class CampaignConfig(Config):
 
     @model_validator(mode="after")
     def _qualities_on_scale(self) -> Self:
-        self.rate_control.scale(self.codec.build().scale)
+        scale = self.codec.build().scale
+        self.rate_control.scale(scale)
+        if self.learning.trains(frozenset("A")):
+            self.learning.augmentation.scale(scale)
+        for quality in (self.restoration and self.restoration.qualities) or ():
+            try:
+                scale.check(quality)
+            except ValueError as error:
+                raise ValueError(f"restoration.qualities: {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -30,7 +30,8 @@ def quantities_of(scoring: Scoring) -> Quantities:
     if learning.uses(scoring.config.calibrated):
         quantities = _with_calibration(scoring, quantities)
     if learning.uses(RESTORED):
-        quantities = _with_restoration(scoring, quantities)
+        train = learning.trains(RESTORED)
+        quantities = _with_restoration(scoring, quantities, train_frames=train)
     return quantities
 
 
@@ -60,14 +61,14 @@ def cost_of(scoring: Scoring, domain: str) -> float:
     if domain in scoring.config.calibrated:
         quantities = _with_calibration(scoring, quantities)
     if domain in RESTORED:
-        quantities = _with_restoration(scoring, quantities)
+        quantities = _with_restoration(scoring, quantities, train_frames=True)
     return sum(entry.cost for entry in ledger(quantities, prices))
 
 
 def _collected(scoring: Scoring) -> Quantities:
     """What the fleet's frames took, with a segmenter trained on them."""
     config, gathering = scoring.config, scoring.gathering
-    collection, training = gathering.collection.path, config.learning.training
+    collection = gathering.collection.path
     collected, vehicles = read_collected(collection), totals(collection)
     distinct = {
         (row["frame_id"], row["digest"]): row["width"] * row["height"]
@@ -83,10 +84,7 @@ def _collected(scoring: Scoring) -> Quantities:
         frames_annotated=len(gathering.trained),
         pixels_encoded=vehicles["pixels_encoded"],
         pixels_decoded=sum(distinct.values()),
-        pixels_trained=training.steps
-        * training.batch_size
-        * training.crop_height
-        * training.crop_width,
+        pixels_trained=_segmenter_pixels(scoring),
     )
 
 
@@ -98,10 +96,13 @@ def _with_calibration(scoring: Scoring, quantities: Quantities) -> Quantities:
         quantities,
         vehicle_hours=quantities.vehicle_hours + calibration_hours(config, data),
         bits_calibration=calibration_bits(scoring.gathering.calibration.path),
+        bits_calibration_stored=read_collected(scoring.gathering.calibration.path).bits,
     )
 
 
-def _with_restoration(scoring: Scoring, quantities: Quantities) -> Quantities:
+def _with_restoration(
+    scoring: Scoring, quantities: Quantities, *, train_frames: bool
+) -> Quantities:
     config = scoring.config.restoration
     assert config is not None
     folder = scoring.gathering.decoded.path / "frames"
@@ -110,8 +111,19 @@ def _with_restoration(scoring: Scoring, quantities: Quantities) -> Quantities:
     ]
     training = config.training
     crops = training.steps * training.batch_size * training.crop**2
+    restored = sum(height * width for height, width, _ in shapes) if train_frames else 0
+    if config.weights is not None:
+        return replace(quantities, pixels_restored=restored)
+    # The loss by features has a segmenter of its own, trained on C.
+    judge = _segmenter_pixels(scoring) if training.semantic_weight > 0 else 0
     return replace(
         quantities,
-        pixels_restorer=0 if config.weights is not None else crops,
-        pixels_restored=sum(height * width for height, width, _ in shapes),
+        pixels_restorer=crops,
+        pixels_restored=restored,
+        pixels_trained=quantities.pixels_trained + judge,
     )
+
+
+def _segmenter_pixels(scoring: Scoring) -> int:
+    training = scoring.config.learning.training
+    return training.steps * training.batch_size * training.crop_height * training.crop_width

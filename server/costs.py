@@ -55,14 +55,15 @@ class Quantities:
         bits_committed: bits of the bitstreams that are stored.
         bits_retransmitted: bits of sendings that were lost on the way and made again.
         bits_refused: bits of uploads that arrived and were refused.
-        bits_calibration: bits of calibration frames.
+        bits_calibration: bits that calibration vehicles sent, lost and refused ones among them.
         bits_unfinished: bits of sendings that the campaign's end cut off.
         frames_annotated: frames whose labels are trained on.
         pixels_encoded: pixels of all encodes, every quality tried.
         pixels_decoded: pixels of all bitstreams decoded.
-        pixels_trained: pixels of the crops that the segmenter saw.
+        pixels_trained: pixels of the crops that segmenters saw.
         pixels_restorer: pixels of the crops that the restorer saw.
         pixels_restored: pixels of the train frames that were restored.
+        bits_calibration_stored: those of `bits_calibration` that arrived and are stored.
     """
 
     vehicle_hours: float
@@ -77,6 +78,7 @@ class Quantities:
     pixels_trained: int
     pixels_restorer: int = 0
     pixels_restored: int = 0
+    bits_calibration_stored: int = 0
 
     @property
     def bits_sent(self) -> int:
@@ -125,7 +127,7 @@ def ledger(quantities: Quantities, prices: PriceConfig) -> list[Entry]:
         Entry("bits unfinished", quantities.bits_unfinished, "bit", per_bit),
         Entry(
             "bits stored",
-            quantities.bits_committed + quantities.bits_calibration,
+            quantities.bits_committed + quantities.bits_calibration_stored,
             "bit",
             per_stored_bit,
         ),

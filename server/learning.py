@@ -81,6 +81,10 @@ class LearningConfig(Config):
         """Whether any configuration trains or tests on one of these domains."""
         return any(domains & set(name) for name in self.configurations)
 
+    def trains(self, domains: frozenset[str]) -> bool:
+        """Whether any configuration trains on one of these domains."""
+        return any(name[0] in domains for name in self.configurations)
+
 
 @dataclass(frozen=True)
 class PairFiles:

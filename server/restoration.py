@@ -67,17 +67,15 @@ def served_qualities(
         delivered: qualities of the frames that are to be restored, at least one.
 
     Raises:
-        InputError: a quality off the codec's scale, or frames delivered at one outside the range.
+        InputError: frames were delivered at a quality outside the range.
+        ValueError: a quality off the codec's scale.
     """
     ordered = sorted(set(delivered), key=scale.position)
     if config.qualities is None:
         count = min(_MOST_QUALITIES, len(ordered))
         places = np.linspace(0, len(ordered) - 1, count).round().astype(int)
         return [ordered[place] for place in dict.fromkeys(places.tolist())]
-    try:
-        asked = sorted({scale.check(q) for q in config.qualities}, key=scale.position)
-    except ValueError as error:
-        raise InputError(f"restoration.qualities: {error}") from None
+    asked = sorted({scale.check(q) for q in config.qualities}, key=scale.position)
     for quality in (ordered[0], ordered[-1]):
         if not scale.position(asked[0]) <= scale.position(quality) <= scale.position(asked[-1]):
             raise InputError(
@@ -105,7 +103,7 @@ class _Compress:
         frame, codec = np.load(original), self.codec.build()
         for quality in self.qualities:
             decoded = codec.decode(codec.encode(frame, quality), self.max_pixels)
-            np.save(self.folder / f"{original.stem}@{quality:g}.npy", decoded)
+            np.save(self.folder / _pair_name(original.stem, quality), decoded)
 
 
 def make_pairs(
@@ -144,11 +142,16 @@ def make_pairs(
     pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet")
 
 
+def _pair_name(frame_id: str, quality: float) -> str:
+    # All digits, since qualities of a continuous scale may lie next to each other.
+    return f"{frame_id}@{quality:.17g}.npy"
+
+
 def read_pairs(pairs: Path, originals: Path) -> NpyRestorationPairs:
     """The pairs that `make_pairs` left, mapped from disk as they are used."""
     rows = pq.read_table(pairs / "pairs.parquet").to_pylist()
     return NpyRestorationPairs(
-        [pairs / "decoded" / f"{row['frame_id']}@{row['quality']:g}.npy" for row in rows],
+        [pairs / "decoded" / _pair_name(row["frame_id"], row["quality"]) for row in rows],
         [originals / "frames" / f"{row['frame_id']}.npy" for row in rows],
         [row["position"] for row in rows],
     )

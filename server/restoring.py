@@ -50,7 +50,7 @@ class _Restore:
     folder: Path
 
     def __call__(self, batch: list[DecodedFrame]) -> list[dict[str, Any]]:
-        restorer = _loaded(self.config, self.weights)
+        restorer = _loaded(self.config, self.weights, self.weights.stat().st_mtime_ns)
         frames = np.stack([np.load(self.decoded / f"{item.frame_id}.npy") for item in batch])
         positions = [item.position for item in batch]
         device = torch.device("cuda" if self.gpu else "cpu")
@@ -71,8 +71,9 @@ class _Restore:
 
 
 @lru_cache(maxsize=2)
-def _loaded(config: RestorerConfig, weights: Path) -> Restorer:
-    """Once a process, not once a frame."""
+def _loaded(config: RestorerConfig, weights: Path, changed_ns: int) -> Restorer:
+    """Once a process, not once a frame; again if the file is another than before."""
+    del changed_ns
     return read_restorer(config, weights)
 
 

@@ -293,7 +293,9 @@ class Scoring:
         if any(name[1] != "O" for name in learning.configurations):
             _ = gathering.tested
         if learning.uses(RESTORED):
-            _ = self.restorer, self.restored
+            _ = self.restorer
+        if learning.trains(RESTORED):
+            _ = self.restored
         for domain in dict.fromkeys(name[0] for name in learning.configurations):
             self.segmenter(domain)
 

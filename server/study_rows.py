@@ -16,7 +16,7 @@ from server.calibration import calibration_bits
 from server.consumption import cost_of
 from server.durable import write_json
 from server.evaluation import read_confusions, read_score
-from server.learning import RESTORED
+from server.learning import CALIBRATED, RESTORED
 from server.manifest import read_manifest
 from server.scoring import Scoring
 from server.study_config import Job, StudyConfig
@@ -122,8 +122,8 @@ def write_facts(
 ) -> None:
     """Writes `study.json`: what was run, on what, and what could not be measured."""
     gathering = results[0].scoring.gathering
-    calibration = gathering.calibration_data
     learning = config.campaign.learning
+    calibration = gathering.calibration_data if learning.uses(CALIBRATED) else None
     write_json(
         path,
         {

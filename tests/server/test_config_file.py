@@ -52,6 +52,12 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         (GOOD, "codec={name: bpg, qp: 3}", "codec.qp: unknown key"),
         (GOOD, "codec={chroma: '444'}", "codec.name: Field required"),
         (GOOD, "rate_control.finest=99", "rate_control.finest: quality 99"),
+        (GOOD, "restoration={qualities: [40.0, 52.0]}", "restoration.qualities: quality 52: must"),
+        (
+            GOOD,
+            "learning={configurations: [AO], augmentation: {finest: 99.0}}",
+            "learning.augmentation.finest: quality 99: must be",
+        ),
         (GOOD, "learning.configurations=[XO]", "learning.configurations.0"),
         (GOOD, "learning.configurations=[CO, CO]", "learning.configurations: names"),
         (GOOD, "data.test_split=train", "data: test_split must differ"),

@@ -99,8 +99,6 @@ def test_a_range_that_is_asked_for_is_served() -> None:
     [
         ([35.0, 50.0], [34.0, 40.0], "frames arrived at quality 34, outside the range 50 to 35"),
         ([35.0, 50.0], [40.0, 51.0], "frames arrived at quality 51, outside the range 50 to 35"),
-        ([35.0, 52.0], [40.0], "quality 52: must be a multiple of 1 from 0 to 51"),
-        ([35.5], [35.0], "quality 35.5: must be a multiple of 1 from 0 to 51"),
     ],
 )
 def test_qualities_that_cannot_be_served_are_named(
@@ -204,7 +202,7 @@ def test_copies_are_compressed_within_the_bounds_and_by_the_seed(
 def test_bounds_off_the_scale_are_named(
     bounds: dict[str, float], says: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(ValueError, match=says):
         copies_of(tmp_path, tmp_path / "copies", BpgConfig(), 1, **bounds)
 
 

@@ -198,6 +198,7 @@ def test_calibration_bits_are_counted_and_paid(
     assert result["budget_utilisation"] == pytest.approx(sum(fleet["bits_sent"]) / granted)
     ledger = {row["item"]: row for row in pq.read_table(out / "ledger.parquet").to_pylist()}
     assert ledger["bits of calibration frames"]["quantity"] == result["bits_calibration"]
+    assert ledger["bits stored"]["quantity"] == result["bits_committed"] + arrived
     assert sum(row["cost"] for row in ledger.values()) == pytest.approx(result["cost_total"])
     # Two vehicles, two frames each, one a minute.
     assert ledger["vehicle hours"]["quantity"] == pytest.approx(2 * 0.1 + 4 / 60)
@@ -206,16 +207,20 @@ def test_calibration_bits_are_counted_and_paid(
     assert ledger["restoring"]["quantity"] == result["frames_trained"] * 192 * 96
 
 
-def test_what_a_domain_needs_is_what_it_costs(campaign: Campaign) -> None:
+def test_what_a_domain_needs_is_what_it_costs(
+    campaign: Campaign, artifacts: dict[str, list[Path]]
+) -> None:
     result, prices = campaign[0], PriceConfig()
+    (calibrate,) = artifacts["calibrate"]
     cost = {name: row["cost_total"] for name, row in result["configurations"].items()}
     assert cost["RO"] == cost["RC"] == cost["RR"] == pytest.approx(result["cost_total"])
     assert cost["OO"] == cost["OR"] == pytest.approx(result["cost_originals"])
     assert cost["CO"] == cost["CC"] < cost["BO"] < cost["RO"]
     gb = result["bits_calibration"] / 8e9
+    arrived = sum(8 * row["size"] for row in read_manifest(calibrate / "manifest"))
     calibration = prices.vehicle_hour * 4 / 60 + gb * prices.uplink_gb
-    stored = gb * prices.stored_gb_month * prices.storage_months  # at most: lost sendings are not
-    assert calibration < cost["BO"] - cost["CO"] <= calibration + stored + 1e-9
+    stored = arrived / 8e9 * prices.stored_gb_month * prices.storage_months
+    assert cost["BO"] - cost["CO"] == pytest.approx(calibration + stored)
     restorer = sum(result["cost"][item] for item in ("restorer training", "restoring"))
     assert cost["RO"] - cost["BO"] == pytest.approx(restorer)
 
