@@ -8,13 +8,13 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.codecs import CodecConfig
-from fleet.codecs.base import Codec, Frame
+from fleet.codecs.base import AnalysingCodec, Analysis, Codec, Frame
 from fleet.errors import InputError
 from fleet.frames.layout import FrameReader, FrameRef
 from fleet.upload import digest_of
@@ -57,7 +57,7 @@ class Encoder:
 
     Attributes:
         encodes: bitstreams made by this encoder (not those found).
-        seconds: time spent in the codec's encode, summed over threads.
+        seconds: time spent in the codec's analysis and encode, summed over threads.
     """
 
     def __init__(self, config: CodecConfig, reader: FrameReader, folder: Path) -> None:
@@ -66,6 +66,7 @@ class Encoder:
         self._reader = reader
         self._folder = folder
         self._frames: OrderedDict[str, Frame] = OrderedDict()
+        self._analyses: OrderedDict[str, Analysis] = OrderedDict()
         self._captured: dict[str, _Captured] = {}
         self._known: dict[tuple[str, float], Encoded] = {}
         self._guard = threading.Lock()
@@ -81,6 +82,33 @@ class Encoder:
         """Pixels of a frame as it is captured."""
         captured = self._capture(ref)
         return captured.width * captured.height
+
+    def prepare(self, refs: Sequence[FrameRef]) -> None:
+        """Analyses frames together, where the codec is quicker that way.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        codec = self._codec
+        if not isinstance(codec, AnalysingCodec) or codec.batch == 1:
+            return
+        with self._guard:
+            waiting = {ref.frame_id: ref for ref in refs if ref.frame_id not in self._analyses}
+        by_size: dict[tuple[int, ...], list[FrameRef]] = {}
+        for ref in waiting.values():
+            by_size.setdefault(self._frame(ref).shape, []).append(ref)
+        for alike in by_size.values():
+            for start in range(0, len(alike), codec.batch):
+                self._analyse(codec, alike[start : start + codec.batch])
+
+    def estimate(self, ref: FrameRef) -> Callable[[float], float] | None:
+        """What tells about how many bits a frame would take at a quality; None where nothing does.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        codec = self._codec
+        return self._analysis(codec, ref).bits if isinstance(codec, AnalysingCodec) else None
 
     def encode(self, ref: FrameRef, quality: float) -> Encoded:
         """The bitstream of a frame at a quality: found if it was made before, else made now.
@@ -107,14 +135,18 @@ class Encoder:
         return encoded
 
     def _make(self, ref: FrameRef, quality: float, path: Path) -> None:
-        frame = self._frame(ref)
+        codec = self._codec
+        analysis = self._analysis(codec, ref) if isinstance(codec, AnalysingCodec) else None
+        frame = self._frame(ref) if analysis is None else None
         started = time.perf_counter()
-        try:
-            bitstream = self._codec.encode(frame, quality)
-        except ValueError as error:
-            raise InputError(
-                f"{ref.image}: {self._codec.name} cannot encode it: {error}"
-            ) from error
+        if analysis is not None:
+            bitstream = analysis.encode(quality)
+        else:
+            assert frame is not None
+            try:
+                bitstream = codec.encode(frame, quality)
+            except ValueError as error:
+                raise self._refused(ref, error) from error
         spent = time.perf_counter() - started
         # Renamed into place, so that a file with this name is always whole.
         partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -126,6 +158,31 @@ class Encoder:
         with self._guard:
             self.encodes += 1
             self.seconds += spent
+
+    def _analysis(self, codec: AnalysingCodec, ref: FrameRef) -> Analysis:
+        with self._guard:
+            found = self._analyses.get(ref.frame_id)
+        return self._analyse(codec, [ref])[0] if found is None else found
+
+    def _analyse(self, codec: AnalysingCodec, refs: Sequence[FrameRef]) -> list[Analysis]:
+        """Analyses frames of one size, and remembers the last ones."""
+        frames = [self._frame(ref) for ref in refs]
+        started = time.perf_counter()
+        try:
+            analyses = codec.analyse(frames)
+        except ValueError as error:
+            raise self._refused(refs[0], error) from error
+        spent = time.perf_counter() - started
+        with self._guard:
+            self.seconds += spent
+            for ref, analysis in zip(refs, analyses, strict=True):
+                self._analyses[ref.frame_id] = analysis
+            while len(self._analyses) > max(_FRAMES_IN_MEMORY, len(refs)):
+                self._analyses.popitem(last=False)
+        return analyses
+
+    def _refused(self, ref: FrameRef, error: ValueError) -> InputError:
+        return InputError(f"{ref.image}: {self._codec.name} cannot encode it: {error}")
 
     def _capture(self, ref: FrameRef) -> _Captured:
         with self._guard:

@@ -41,7 +41,8 @@ class HostSpec:
 
     Attributes:
         campaign: digest of the collection; part of every upload's key.
-        fleet, budget, rate_control, codec: the campaign's config.
+        fleet, budget, rate_control: the campaign's config.
+        codecs: the campaign's; vehicle `number` uses the one at `number % len(codecs)`.
         refs: all train frames, sorted by id.
         reader: loads them.
         vehicles: numbers of the vehicles of this host's shard, int64.
@@ -53,7 +54,7 @@ class HostSpec:
     fleet: FleetConfig
     budget: BudgetConfig
     rate_control: RateControlConfig
-    codec: CodecConfig
+    codecs: tuple[CodecConfig, ...]
     refs: Sequence[FrameRef]
     reader: FrameReader
     vehicles: NDArray[np.int64]
@@ -103,12 +104,12 @@ class VehicleHost:
         """
         spec: HostSpec = pickle.loads(setup.read_bytes())
         self._spec = spec
-        self._encoder = Encoder(spec.codec, spec.reader, spec.bitstreams)
+        self._encoders = [Encoder(one, spec.reader, spec.bitstreams) for one in spec.codecs]
         self._shard = Shard(
             spec.fleet,
             spec.budget,
             spec.rate_control,
-            self._encoder.codec.scale,
+            [encoder.codec.scale for encoder in self._encoders],
             spec.refs,
             spec.vehicles,
             spec.seed,
@@ -149,8 +150,8 @@ class VehicleHost:
             shard.counters.totals(),
             int(shard.buffers.held_bytes.sum()),
             int(shard.uplinks.up.sum()),
-            self._encoder.encodes,
-            self._encoder.seconds,
+            sum(encoder.encodes for encoder in self._encoders),
+            sum(encoder.seconds for encoder in self._encoders),
             self._drive_seconds,
         )
 
@@ -170,21 +171,30 @@ class VehicleHost:
         return progress, counters, telemetry
 
     def _shoot(self, captures: Sequence[Capture]) -> list[Shot]:
+        for encoder in self._encoders:
+            encoder.prepare([one.ref for one in captures if self._encoder(one.vehicle) is encoder])
         if self._threads == 1 or len(captures) == 1:
             return [self._shot(capture) for capture in captures]
         return list(self._pool.map(self._shot, captures))
 
     def _shot(self, capture: Capture) -> Shot:
         made: dict[float, Encoded] = {}
+        encoder = self._encoder(capture.vehicle)
 
         def encode(quality: float) -> int:
-            made[quality] = self._encoder.encode(capture.ref, quality)
+            made[quality] = encoder.encode(capture.ref, quality)
             return 8 * made[quality].size
 
-        pixels = self._encoder.pixels(capture.ref)
-        choice = self._shard.controller.choose(capture.vehicle, pixels, capture.allowance, encode)
+        pixels = encoder.pixels(capture.ref)
+        controller = self._shard.controller(capture.vehicle)
+        choice = controller.choose(
+            capture.vehicle, pixels, capture.allowance, encode, encoder.estimate(capture.ref)
+        )
         encoded = None if choice.quality is None else made[choice.quality]
         return Shot(capture, pixels, choice, encoded)
+
+    def _encoder(self, vehicle: int) -> Encoder:
+        return self._encoders[int(self._shard.codecs[vehicle])]
 
     def _hand_in(self, delivery: Delivery) -> None:
         encoded, quality = delivery.shot.encoded, delivery.shot.choice.quality
@@ -196,7 +206,7 @@ class VehicleHost:
                 vehicle=int(self._spec.vehicles[delivery.vehicle]),
                 sequence=delivery.sequence,
                 frame_id=delivery.shot.capture.ref.frame_id,
-                codec=self._encoder.codec.name,
+                codec=self._encoder(delivery.vehicle).codec.name,
                 quality=quality,
                 width=encoded.width,
                 height=encoded.height,

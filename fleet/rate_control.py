@@ -5,6 +5,9 @@ steps from the coarsest. `a` follows the frames of its drive, `b` its codec and 
 corrected by every encode. A frame's first encode tells its own `a`. Where bits left unused are lost
 (a limit per frame), the next finer quality is tried too, until one does not fit; where they are kept
 for later frames, the first encode that fits and comes near its share is taken.
+
+A codec that can tell a frame's bits before it encodes needs no model: the quality is looked up in its
+estimates, and encoded once.
 """
 
 from __future__ import annotations
@@ -24,6 +27,12 @@ _SLOPE_RANGE = 4.0
 """A learned slope stays within this factor of the codec's typical one."""
 _STEP_DEVIATION = 0.05
 """How far, in log2(bits), a step's true change typically lies from the model's: about 3.5 %."""
+_NEAR = 0.004
+"""An estimate that leaves less than this share of its target unused is near enough."""
+_ESTIMATES = 16
+"""Most estimates of a frame; some five are the rule."""
+_TIDY = 1e-4
+"""Continuous qualities are multiples of it."""
 _FIRST_BPP = 0.5
 """What a first frame is taken to need, in bpp, halfway along the scale; corrected at once."""
 
@@ -93,7 +102,12 @@ class RateController:
         self.slope = np.full(vehicles, codec.log2_bits_per_unit)
 
     def choose(
-        self, vehicle: int, pixels: int, allowance: Allowance, encode: Callable[[float], int]
+        self,
+        vehicle: int,
+        pixels: int,
+        allowance: Allowance,
+        encode: Callable[[float], int],
+        estimate: Callable[[float], float] | None = None,
     ) -> Choice:
         """Looks for the best quality within an allowance.
 
@@ -102,6 +116,8 @@ class RateController:
             pixels: the frame's pixels, for the very first guess.
             allowance: what may be spent.
             encode: gives the length in bits of the frame's bitstream at a quality.
+            estimate: gives about the same without encoding, where the codec can; for a continuous
+                scale.
 
         Returns:
             Of the qualities tried that fit `allowance.limit`, the one nearest to the aim; a Choice
@@ -116,6 +132,8 @@ class RateController:
             bits = encode(scale.coarsest)
             fits = bits <= allowance.limit
             return Choice(scale.coarsest if fits else None, bits if fits else 0, 1)
+        if estimate is not None and scale.step == 0:
+            return self._choose_by_estimates(allowance, encode, estimate)
         offset = float(self.offset[vehicle])
         if math.isnan(offset):
             offset = math.log2(_FIRST_BPP * pixels) - slope * scale.span / 2
@@ -137,6 +155,53 @@ class RateController:
             return Choice(None, 0, len(tried))
         best = max(fitting) if allowance.tight else self._nearest(fitting, tried, allowance.aim)
         return Choice(scale.at(best), tried[best], len(tried))
+
+    def _choose_by_estimates(
+        self,
+        allowance: Allowance,
+        encode: Callable[[float], int],
+        estimate: Callable[[float], float],
+    ) -> Choice:
+        """Encodes once where the estimate says; once more, a little lower, if it said too much."""
+        target, tries = float(max(1, allowance.aim)), min(2, self._config.max_encodes)
+        for attempt in range(1, tries + 1):
+            position = self._reach(target, estimate)
+            if position is None:
+                # Not even the coarsest comes to the aim; it may still be within the limit.
+                position, target = 0.0, 0.0
+                if estimate(self._scale.at(0)) > allowance.limit:
+                    return Choice(None, 0, attempt - 1)
+            quality = self._scale.at(position)
+            bits = encode(quality)
+            if bits <= allowance.limit:
+                return Choice(quality, bits, attempt)
+            target -= bits - allowance.limit
+        return Choice(None, 0, tries)
+
+    def _reach(self, target: float, estimate: Callable[[float], float]) -> float | None:
+        """The position whose estimate comes nearest to a target from below; None where none does."""
+        scale = self._scale
+        low, high = 0.0, scale.span
+        low_bits, high_bits = estimate(scale.at(low)), estimate(scale.at(high))
+        if low_bits > target:
+            return None
+        if high_bits <= target:
+            return high
+        for count in range(_ESTIMATES):
+            if low_bits >= target * (1 - _NEAR) or high - low <= 2 * _TIDY:
+                break
+            # Bits grow about exponentially; every third step halves, whatever the curve is like.
+            share = math.log(target * (1 - _NEAR / 2) / low_bits) / math.log(high_bits / low_bits)
+            middle = low + (high - low) * (0.5 if count % 3 == 2 else min(max(share, 0.02), 0.98))
+            middle = math.floor(middle / _TIDY) * _TIDY
+            if not low < middle < high:
+                break
+            bits = estimate(scale.at(middle))
+            if bits <= target:
+                low, low_bits = middle, bits
+            else:
+                high, high_bits = middle, bits
+        return low
 
     def _position(self, wanted: float) -> float:
         """The nearest position on the scale that spends no more than the wanted one."""

@@ -114,9 +114,12 @@ class Counters:
 class Shard:
     """The vehicles with the given numbers, from the campaign's start.
 
+    Vehicle `number` of the fleet uses the codec `number % len(scales)`, so that any shard has the same.
+
     Attributes:
         tick: the next tick to run.
         counters: what each vehicle has done.
+        codecs: which codec each vehicle uses, int64 (V,).
     """
 
     def __init__(
@@ -124,7 +127,7 @@ class Shard:
         config: FleetConfig,
         budget: BudgetConfig,
         rate_control: RateControlConfig,
-        scale: QualityScale,
+        scales: Sequence[QualityScale],
         refs: Sequence[FrameRef],
         vehicles: NDArray[np.int64],
         seed: int,
@@ -135,7 +138,8 @@ class Shard:
         self._config = config
         shares = budget.campaign_shares(config.vehicles)[vehicles]
         self.budget = Budget(budget, shares, config.end_ms, config.interval_ms)
-        self.controller = RateController(rate_control, scale, len(vehicles))
+        self.codecs = vehicles % len(scales)
+        self._controllers = [RateController(rate_control, one, len(vehicles)) for one in scales]
         self._drives = Drives(refs, vehicles, config.vehicles, seed)
         self.uplinks = Uplinks(config.uplink, vehicles, seed, config.tick_ms)
         self.buffers = Buffers(len(vehicles), config.buffer_frames, config.buffer_bytes)
@@ -145,6 +149,10 @@ class Shard:
         self._sequence = np.zeros(len(vehicles), np.int64)
         self._attempts = np.zeros(len(vehicles), np.int64)
         self._waiting: dict[tuple[int, int], tuple[Shot, int]] = {}
+
+    def controller(self, vehicle: int) -> RateController:
+        """What finds qualities for a vehicle, an index in the shard."""
+        return self._controllers[int(self.codecs[vehicle])]
 
     @property
     def done(self) -> bool:

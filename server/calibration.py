@@ -148,7 +148,7 @@ def calibration_collection(
     except ValidationError as error:
         raise InputError(f"calibration: {describe(error)}") from None
     budget = BudgetConfig(bits_per_frame=None, campaign_bits=int(UNLIMITED) // 4)
-    return CollectionConfig(fleet, budget, RateControlConfig(), config.lossless, seed)
+    return CollectionConfig(fleet, budget, RateControlConfig(), (config.lossless,), seed)
 
 
 def _frames_each(data: DataSet) -> int:

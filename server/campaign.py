@@ -30,6 +30,8 @@ class CampaignConfig(Config):
     """The frames."""
     codec: CodecConfig = BpgConfig()
     """What vehicles encode with."""
+    also: list[CodecConfig] = Field(default_factory=list)
+    """Further codecs, for a mixed fleet: vehicles take `codec` and these in turn, by their number."""
     budget: BudgetConfig
     """What each vehicle may spend."""
     rate_control: RateControlConfig = RateControlConfig()
@@ -48,7 +50,12 @@ class CampaignConfig(Config):
     @model_validator(mode="after")
     def _qualities_on_scale(self) -> Self:
         scale = self.codec.build().scale
-        self.rate_control.scale(scale)
+        for codec in self.codecs:
+            try:
+                self.rate_control.scale(codec.build().scale)
+            except ValueError as error:
+                where = f"{error} ({codec.name})" if self.also else str(error)
+                raise ValueError(where) from None
         if self.learning.trains(frozenset("A")):
             self.learning.augmentation.scale(scale)
         for quality in (self.restoration and self.restoration.qualities) or ():
@@ -56,6 +63,19 @@ class CampaignConfig(Config):
                 scale.check(quality)
             except ValueError as error:
                 raise ValueError(f"restoration.qualities: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _fleet_can_be_mixed(self) -> Self:
+        names = [codec.name for codec in self.codecs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"also: names codec {max(names, key=names.count)} twice")
+        if len(names) > self.fleet.vehicles:
+            raise ValueError(f"also: {len(names)} codecs are more than fleet.vehicles has vehicles")
+        if self.also and self.learning.uses(RESTORED):
+            raise ValueError(
+                "also: a restorer serves one codec, so a mixed fleet cannot have train domains R and M"
+            )
         return self
 
     @model_validator(mode="after")
@@ -93,4 +113,9 @@ class CampaignConfig(Config):
     @property
     def collection(self) -> CollectionConfig:
         """The part that decides what is collected."""
-        return CollectionConfig(self.fleet, self.budget, self.rate_control, self.codec, self.seed)
+        return CollectionConfig(self.fleet, self.budget, self.rate_control, self.codecs, self.seed)
+
+    @property
+    def codecs(self) -> tuple[CodecConfig, ...]:
+        """All codecs of the fleet."""
+        return (self.codec, *self.also)

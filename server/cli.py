@@ -72,21 +72,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bitfleet {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    for name, run, what, helps in (
-        ("simulate", _simulate, "campaign", "run one campaign"),
-        ("study", _study, "study", "run the paper's experiments"),
+    for name, run, what, helps, example in (
+        ("simulate", _simulate, "campaign", "run one campaign", "fleet.vehicles=20"),
+        ("study", _study, "study", "run the paper's experiments", "qualities=[42]"),
+        ("train-codec", _train_codec, "training", "train the neural codec", "training.steps=1000"),
     ):
         command = commands.add_parser(name, help=helps)
         command.add_argument("config", type=Path, metavar="CONFIG", help=f"the {what}'s YAML file")
         command.add_argument(
             "overrides", nargs="*", metavar="KEY=VALUE",
-            help="e.g. fleet.vehicles=20" if name == "simulate" else "e.g. qualities=[42]",
+            help=f"e.g. {example}",
         )  # fmt: skip
         command.add_argument("--out", type=Path, required=True, help=f"the {what}'s folder")
-        command.add_argument(
-            "--store", type=Path, help="folder of artifacts to share with others "
-            f"(default: artifacts/ in the {what}'s folder)",
-        )  # fmt: skip
+        if name != "train-codec":
+            command.add_argument(
+                "--store", type=Path, help="folder of artifacts to share with others "
+                f"(default: artifacts/ in the {what}'s folder)",
+            )  # fmt: skip
         command.set_defaults(run=run)
 
     scenes = commands.add_parser("scenes", help="write procedural street scenes")
@@ -112,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("input", type=Path, metavar="IN", help="the bitstream")
     decode.add_argument("output", type=Path, metavar="OUT", help="the image, a PNG file")
     decode.add_argument("--codec", help="default: told by the bitstream itself")
+    decode.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="a setting of the codec, e.g. weights=FILE for msh; goes with --codec",
+    )  # fmt: skip
     decode.set_defaults(run=_decode)
 
     report = commands.add_parser("report", help="write a campaign's or a study's report anew")
@@ -147,6 +153,17 @@ def _study(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train_codec(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from server.codec_training import CodecTrainingConfig, train_codec
+    from server.config_file import load_config
+
+    config = load_config(CodecTrainingConfig, options.config, options.overrides)
+    train_codec(config, options.out, shlex.join(["bitfleet", *sys.argv[1:]]), Console())
+    return 0
+
+
 def _scenes(options: argparse.Namespace) -> int:
     from fleet.scenes import ScenesConfig, write_scenes
     from server.config_file import settings_from
@@ -172,7 +189,7 @@ def _encode(options: argparse.Namespace) -> int:
 def _decode(options: argparse.Namespace) -> int:
     from server.single import decode_file
 
-    print(decode_file(options.input, options.output, options.codec))
+    print(decode_file(options.input, options.output, options.codec, options.set))
     return 0
 
 

@@ -61,7 +61,7 @@ class CollectionConfig:
     fleet: FleetConfig
     budget: BudgetConfig
     rate_control: RateControlConfig
-    codec: CodecConfig
+    codecs: tuple[CodecConfig, ...]
     seed: int
 
     def inputs(self) -> dict[str, Any]:
@@ -72,8 +72,13 @@ class CollectionConfig:
             "fleet": self.fleet.model_dump(mode="json", exclude=placement),
             "budget": self.budget.model_dump(mode="json"),
             "rate_control": self.rate_control.model_dump(mode="json"),
-            "codec": self.codec.model_dump(mode="json"),
+            "codec": self.codecs[0].model_dump(mode="json"),
             "seed": self.seed,
+            **(
+                {"also": [one.model_dump(mode="json") for one in self.codecs[1:]]}
+                if len(self.codecs) > 1
+                else {}
+            ),
         }
 
 
@@ -120,7 +125,7 @@ def collect(
         campaign=campaign,
         vehicles=fleet.vehicles,
         frames=frozenset(ref.frame_id for ref in data.train),
-        codecs=(config.codec,),
+        codecs=config.codecs,
         max_bytes=4 * data.max_pixels + _HEADER_BYTES,
         max_pixels=data.max_pixels,
     )
@@ -135,7 +140,7 @@ def collect(
     for index in range(fleet.host_count):
         vehicles = np.arange(index, fleet.vehicles, fleet.host_count, dtype=np.int64)
         spec = HostSpec(
-            campaign, fleet, config.budget, config.rate_control, config.codec, data.train,
+            campaign, fleet, config.budget, config.rate_control, config.codecs, data.train,
             data.reader, vehicles, config.seed, bitstreams,
         )  # fmt: skip
         (setup / f"host-{index}").write_bytes(pickle.dumps(spec))

@@ -7,7 +7,7 @@ could not be decoded). Originals are known because this is a simulation; they se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ FRAMES_SCHEMA = pa.schema(
         ("sequence", pa.int32()),
         ("frame_id", pa.string()),
         ("city", pa.string()),
+        ("codec", pa.string()),
         ("quality", pa.float64()),
         ("bits", pa.int64()),
         ("bpp", pa.float64()),
@@ -61,6 +62,7 @@ class _Job:
     """A bitstream to decode; `keep`: it is the frame's best, and its pixels are wanted."""
 
     ref: FrameRef
+    codec: str
     digest: str
     path: Path
     keep: bool
@@ -70,7 +72,7 @@ class _Job:
 class _Decode:
     """Decodes a bitstream; sent to worker processes."""
 
-    codec: CodecConfig
+    codecs: Sequence[CodecConfig]
     reader: FrameReader
     max_pixels: int
     folder: Path
@@ -78,7 +80,8 @@ class _Decode:
     def __call__(self, job: _Job) -> Decoded:
         original = self.reader.frame(job.ref)
         try:
-            frame = self.codec.build().decode(job.path.read_bytes(), self.max_pixels)
+            codec = next(one for one in self.codecs if one.name == job.codec)
+            frame = codec.build().decode(job.path.read_bytes(), self.max_pixels)
             if frame.shape != original.shape:
                 raise BitstreamError("decodes to another size than the frame captured")
         except BitstreamError as error:
@@ -91,19 +94,20 @@ class _Decode:
 
 def decode_collection(
     collection: Path,
-    codec: CodecConfig,
+    codecs: Sequence[CodecConfig],
     data: DataSet,
     folder: Path,
     on_done: Callable[[int, int], None],
 ) -> None:
     """Decodes a collection into `folder`.
 
-    Of a frame that arrived more than once, the finest quality is kept for training. A bitstream that
+    Of a frame that arrived more than once, the finest quality is kept for training; of several codecs,
+    the one whose quality lies highest on its own scale. A bitstream that
     cannot be decoded, or whose decoder dies of it, is named in the table and left out.
 
     Args:
         collection: a finished collection's folder.
-        codec: the codec its bitstreams were made with.
+        codecs: those that its bitstreams were made with.
         data: the campaign's frames.
         folder: where to write.
         on_done: called with (frames done, frames in all).
@@ -111,8 +115,8 @@ def decode_collection(
     rows = read_manifest(collection / "manifest")
     refs = {ref.frame_id: ref for ref in data.train}
     (folder / "frames").mkdir(exist_ok=True)
-    work = _Decode(codec, data.reader, data.max_pixels, folder / "frames")
-    jobs = _jobs(rows, refs, codec, collection)
+    work = _Decode(tuple(codecs), data.reader, data.max_pixels, folder / "frames")
+    jobs = _jobs(rows, refs, codecs, collection)
     outcomes = _run(work, jobs, lambda done: on_done(done, len(jobs)))
     kept = {job.ref.frame_id: job.digest for job in jobs if job.keep}
     # Where a frame's best cannot be decoded, the best of those that can takes its place.
@@ -152,17 +156,23 @@ def _run(
 
 
 def _jobs(
-    rows: list[Row], refs: dict[str, FrameRef], codec: CodecConfig, collection: Path
+    rows: list[Row], refs: dict[str, FrameRef], codecs: Sequence[CodecConfig], collection: Path
 ) -> list[_Job]:
     """Every distinct bitstream, each frame's finest first; only that one is to be kept."""
-    scale = codec.build().scale
+    scales = {codec.name: codec.build().scale for codec in codecs}
+
+    def place(row: Row) -> float:
+        scale = scales[row["codec"]]
+        return scale.position(row["quality"]) / (scale.span or 1.0)
+
     jobs: dict[tuple[str, str], _Job] = {}
     seen: set[str] = set()
-    for row in sorted(rows, key=lambda row: (-scale.position(row["quality"]), row["digest"])):
+    for row in sorted(rows, key=lambda row: (-place(row), row["digest"])):
         frame_id, digest = row["frame_id"], row["digest"]
         if (frame_id, digest) not in jobs:
             path = collection / row["path"]
-            jobs[frame_id, digest] = _Job(refs[frame_id], digest, path, frame_id not in seen)
+            keep = frame_id not in seen
+            jobs[frame_id, digest] = _Job(refs[frame_id], row["codec"], digest, path, keep)
             seen.add(frame_id)
     return list(jobs.values())
 
@@ -173,6 +183,7 @@ def _table_row(row: Row, ref: FrameRef, decoded: Decoded, trained: bool) -> dict
         "sequence": row["sequence"],
         "frame_id": row["frame_id"],
         "city": ref.city,
+        "codec": row["codec"],
         "quality": row["quality"],
         "bits": 8 * row["size"],
         "bpp": 8 * row["size"] / (row["width"] * row["height"]),

@@ -167,9 +167,9 @@ class Gathering:
         self.progress.start("decode")
         artifact = self.store.run(
             "decode",
-            {"version": 1, "collection": collection.digest},
+            {"version": 2, "collection": collection.digest},
             lambda folder: decode_collection(
-                collection.path, self.config.codec, self.data, folder, self.count_frames
+                collection.path, self.config.codecs, self.data, folder, self.count_frames
             ),
         )
         self.progress.end("every distinct bitstream once", artifact.reused)
@@ -221,13 +221,14 @@ class Gathering:
     @cached_property
     def tested(self) -> Artifact:
         """The test frames as the campaign's codec leaves them."""
-        qualities = sorted(row["quality"] for row in self.rows)
+        qualities = sorted((row["codec"], row["quality"]) for row in self.rows)
+        codecs = [codec.model_dump(mode="json") for codec in self.config.codecs]
         self.progress.start("test frames")
         inputs = {
-            "version": 1,
+            "version": 2,
             **self._frames(self._source.test),
             "test": [ref.frame_id for ref in self.data.test],
-            "codec": self.config.codec.model_dump(mode="json"),
+            "codecs": codecs,
             "qualities": qualities,
             "seed": self.config.seed,
         }
@@ -235,7 +236,7 @@ class Gathering:
             "test-frames",
             inputs,
             lambda folder: compress_test_frames(
-                self.config.codec, qualities, self.data, self.config.seed, self.store.bitstreams,
+                self.config.codecs, qualities, self.data, self.config.seed, self.store.bitstreams,
                 folder, self.count_frames,
             ),
         )  # fmt: skip

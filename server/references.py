@@ -115,15 +115,16 @@ def receive_calibration(
 class _Compress:
     """Encodes and decodes a test frame at a quality; sent to worker processes."""
 
-    codec: CodecConfig
+    codecs: Sequence[CodecConfig]
     reader: FrameReader
     max_pixels: int
     bitstreams: Path
     folder: Path
 
-    def __call__(self, job: tuple[FrameRef, float]) -> int:
-        ref, quality = job
-        encoder = Encoder(self.codec, self.reader, self.bitstreams)
+    def __call__(self, job: tuple[FrameRef, tuple[str, float]]) -> int:
+        ref, (name, quality) = job
+        codec = next(one for one in self.codecs if one.name == name)
+        encoder = Encoder(codec, self.reader, self.bitstreams)
         encoded = encoder.encode(ref, quality)
         frame = encoder.codec.decode(encoded.path.read_bytes(), self.max_pixels)
         np.save(self.folder / f"{ref.frame_id}.npy", frame)
@@ -131,8 +132,8 @@ class _Compress:
 
 
 def compress_test_frames(
-    codec: CodecConfig,
-    qualities: Sequence[float],
+    codecs: Sequence[CodecConfig],
+    qualities: Sequence[tuple[str, float]],
     data: DataSet,
     seed: int,
     bitstreams: Path,
@@ -141,12 +142,12 @@ def compress_test_frames(
 ) -> None:
     """Writes the test frames as the codec leaves them: `frames/{id}.npy` and `bits.parquet`.
 
-    Each test frame is encoded at a quality drawn from those that the campaign's delivered frames
-    have, so that test domain C looks like train domain C.
+    Each test frame is encoded with a codec and quality drawn from those that the campaign's delivered
+    frames have, so that test domain C looks like train domain C.
 
     Args:
-        codec: the campaign's codec.
-        qualities: the delivered frames' qualities, one a frame; at least one.
+        codecs: the campaign's.
+        qualities: the delivered frames' codecs and qualities, one a frame; at least one.
         data: the campaign's frames.
         seed: the campaign's seed.
         bitstreams: folder for encoded frames.
@@ -157,10 +158,15 @@ def compress_test_frames(
     ordered = sorted(qualities)
     draws = uniform(seed, "test quality", 0, np.arange(len(data.test)))
     drawn = [ordered[int(draw * len(ordered))] for draw in draws]
-    work = _Compress(codec, data.reader, data.max_pixels, bitstreams, folder / "frames")
+    work = _Compress(tuple(codecs), data.reader, data.max_pixels, bitstreams, folder / "frames")
     jobs = list(zip(data.test, drawn, strict=True))
     bits = _whole(map_items(work, jobs, lambda done: on_done(done, len(jobs))))
-    table = {"frame_id": [ref.frame_id for ref in data.test], "quality": drawn, "bits": bits}
+    table = {
+        "frame_id": [ref.frame_id for ref in data.test],
+        "codec": [name for name, _ in drawn],
+        "quality": [quality for _, quality in drawn],
+        "bits": bits,
+    }
     pq.write_table(pa.table(table), folder / "bits.parquet")
 
 

@@ -59,7 +59,7 @@ def write_result(
     result = {
         "name": config.name,
         "configuration": primary,
-        "codec": config.codec.name,
+        "codec": "+".join(codec.name for codec in config.codecs),
         "codec_settings": config.codec.model_dump(mode="json", exclude={"name"}),
         "restorer": _restorer(config),
         "calibration_frames": _calibration_frames(gathering),

@@ -55,9 +55,10 @@ def _story(config: CampaignConfig) -> str:
         limits.append(f"{_bits(budget.bits_per_hour)} an hour")
     if budget.campaign_bits is not None:
         limits.append(f"{_bits(budget.campaign_bits)} in all")
+    codecs = " and ".join(codec.name for codec in config.codecs)
     return (
         f"{fleet.vehicles} vehicles × {fleet.hours:g} h, a frame every "
-        f"{fleet.capture_interval_s:g} s, codec {config.codec.name}, {', '.join(limits)}"
+        f"{fleet.capture_interval_s:g} s, codec {codecs}, {', '.join(limits)}"
     )
 
 

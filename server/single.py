@@ -12,7 +12,7 @@ from PIL import Image
 
 from fleet.budget import Allowance
 from fleet.codecs import CodecConfig, codec_config, codec_names, identify
-from fleet.codecs.base import Codec, Frame
+from fleet.codecs.base import AnalysingCodec, Codec, Frame
 from fleet.errors import BitstreamError, InputError
 from fleet.rate_control import RateControlConfig, RateController
 from server.config_file import settings_from
@@ -61,16 +61,26 @@ def encode_file(
     return f"{target}: {len(bitstream)} bytes, {bpp:.4f} bpp, {codec.name} quality {quality:g}"
 
 
-def decode_file(source: Path, target: Path, codec_name: str | None) -> str:
+def decode_file(
+    source: Path, target: Path, codec_name: str | None, settings: Sequence[str] = ()
+) -> str:
     """Decodes a bitstream into a PNG file; gives a line that says what came of it.
 
+    Args:
+        source: the bitstream's file.
+        target: the PNG file; written whole or not at all.
+        codec_name: name in the registry; None: told by the bitstream.
+        settings: of the codec that is named, as key=value.
+
     Raises:
-        InputError: an unreadable file or unknown codec.
+        InputError: an unreadable file, an unknown codec or setting, or settings without a codec.
         BitstreamError: not a bitstream that can be decoded; the text names the file.
     """
+    if settings and codec_name is None:
+        raise InputError("--set: goes with --codec, whose settings these are")
     bitstream = _read(source)
     try:
-        config = identify(bitstream) if codec_name is None else _codec(codec_name, ())
+        config = identify(bitstream) if codec_name is None else _codec(codec_name, settings)
         frame = config.build().decode(bitstream, _MAX_PIXELS)
     except BitstreamError as error:
         raise BitstreamError(f"{source}: {error}") from None
@@ -97,15 +107,19 @@ def _fit(codec: Codec, frame: Frame, max_bytes: int) -> tuple[float, bytes]:
     if max_bytes < 1:
         raise InputError(f"--max-bytes: must be 1 or more, not {max_bytes}")
     made: dict[float, bytes] = {}
+    analysis = codec.analyse([frame])[0] if isinstance(codec, AnalysingCodec) else None
 
     def encode(quality: float) -> int:
-        made[quality] = codec.encode(frame, quality)
+        made[quality] = analysis.encode(quality) if analysis else codec.encode(frame, quality)
         return 8 * len(made[quality])
 
     controller = RateController(RateControlConfig(max_encodes=_MAX_ENCODES), codec.scale, 1)
     allowance = Allowance(8 * max_bytes, 8 * max_bytes)
-    choice = controller.choose(0, frame.shape[0] * frame.shape[1], allowance, encode)
+    choice = controller.choose(
+        0, frame.shape[0] * frame.shape[1], allowance, encode, analysis.bits if analysis else None
+    )
     if choice.quality is None:
+        encode(codec.scale.coarsest)
         coarsest, least = min(made.items(), key=lambda one: len(one[1]))
         raise InputError(
             f"--max-bytes: no quality fits {max_bytes}; "

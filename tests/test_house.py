@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.campaign import CampaignConfig
+from server.codec_training import CodecTrainingConfig
 from server.config_file import dump_yaml, load_config
 from server.study_config import StudyConfig
 
@@ -36,7 +37,8 @@ def test_imports_go_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_config_is_valid_and_resolves(path: Path, tmp_path: Path) -> None:
-    model = StudyConfig if path.name.startswith("study-") else CampaignConfig
+    kinds = {"study": StudyConfig, "train": CodecTrainingConfig}
+    model = kinds.get(path.name.split("-")[0], CampaignConfig)
     config = load_config(model, path)
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_yaml(config))

@@ -10,14 +10,16 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from fleet.codecs.base import Codec, Frame, Header, QualityScale
+from fleet.codecs.base import AnalysingCodec, Codec, Frame, Header, QualityScale
 from fleet.codecs.bpg import BpgConfig
 from fleet.codecs.lossless import LosslessConfig
+from fleet.codecs.msh import MAGIC as MSH_MAGIC
+from fleet.codecs.msh import MshConfig
 from fleet.codecs.pillow import AvifConfig, JpegConfig, WebpConfig
 from fleet.errors import BitstreamError, InputError
 
 CodecConfig = Annotated[
-    BpgConfig | JpegConfig | WebpConfig | AvifConfig | LosslessConfig,
+    BpgConfig | JpegConfig | WebpConfig | AvifConfig | MshConfig | LosslessConfig,
     Field(discriminator="name"),
 ]
 """The settings of any codec, told apart by `name`; `.build()` makes the codec."""
@@ -65,10 +67,13 @@ def identify(bitstream: bytes) -> CodecConfig:
         return LosslessConfig() if head[12:16] == b"VP8L" else WebpConfig()
     if head[4:12] == b"ftypavif":
         return AvifConfig()
+    if head.startswith(MSH_MAGIC[:3]):
+        return MshConfig()
     raise BitstreamError("of no known codec: its first bytes match none")
 
 
 __all__ = [
+    "AnalysingCodec",
     "AvifConfig",
     "BpgConfig",
     "Codec",
@@ -77,6 +82,7 @@ __all__ = [
     "Header",
     "JpegConfig",
     "LosslessConfig",
+    "MshConfig",
     "QualityScale",
     "WebpConfig",
     "codec_config",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,16 @@ class Header:
             )
 
 
+class Analysis(Protocol):
+    """What a codec has found out of a frame before it is told the rate."""
+
+    def bits(self, quality: float) -> float:
+        """About how long the bitstream would be, in bits; without the work of making it."""
+
+    def encode(self, quality: float) -> bytes:
+        """The bitstream at a quality, as `Codec.encode` gives it."""
+
+
 class Codec(Protocol):
     """Turns a frame into a bitstream and back.
 
@@ -127,4 +138,19 @@ class Codec(Protocol):
         Raises BitstreamError if the bitstream is damaged, truncated, of another format, or
         declares more than `max_pixels` pixels; never returns a picture of damaged bytes that the
         format can tell are damaged, and never allocates for more than `max_pixels`.
+        """
+
+
+@runtime_checkable
+class AnalysingCodec(Codec, Protocol):
+    """A codec whose work on a frame is nearly the same at any rate: done once, all rates are at hand."""
+
+    @property
+    def batch(self) -> int:
+        """How many frames are best analysed together."""
+
+    def analyse(self, frames: Sequence[Frame]) -> list[Analysis]:
+        """What any rate of these frames, all of one size, can be encoded from.
+
+        Raises ValueError for a frame that the format cannot hold.
         """

@@ -78,8 +78,13 @@ class DataSet:
         return (self.reader.max_width // scale) * (self.reader.max_height // scale)
 
 
-def open_data(config: DataConfig, root: Path) -> DataSet:
+def open_data(config: DataConfig, root: Path, *, labelled: bool = True) -> DataSet:
     """Scans a data set and checks every file's header.
+
+    Args:
+        config: which frames.
+        root: the data set's folder.
+        labelled: labels are needed; if not, they may be missing.
 
     Raises:
         InputError: missing or empty splits, files that do not fit, no labels where some are needed,
@@ -93,7 +98,8 @@ def open_data(config: DataConfig, root: Path) -> DataSet:
     else:
         train, test = _hold_out(train, config.holdout)
     train, test = _spread(train, config.limit_train), _spread(test, config.limit_test)
-    _check_labels(root, config, train, test)
+    if labelled:
+        _check_labels(root, config, train, test)
     both = {ref.frame_id for ref in train} & {ref.frame_id for ref in test}
     if both:
         raise InputError(f"data.root: frame {min(both)} is in both the train and the test frames")

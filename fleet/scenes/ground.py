@@ -32,8 +32,8 @@ def building_shadow(street: Street, city: CityStyle) -> Shade:
 
     def shade(t: Texels) -> Floats:
         # Walk from the point towards the sun until over the line of the fronts.
-        way = np.maximum(street.front - side * t.u, 0.0)
-        s = t.v + way * (towards[2] / abs(towards[0]))
+        way: Floats = np.maximum(street.front - side * t.u, 0.0)
+        s: Floats = t.v + way * (towards[2] / abs(towards[0]))
         height = heights[clamp(s + 20, 0, 259).astype(np.int32)]
         reach = height - way * (towards[1] / abs(towards[0]))
         return np.asarray(depth * clamp(reach / (0.3 + t.mean), 0, 1))

@@ -5,6 +5,7 @@ from math import cos, radians, sin
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleet.scenes.paint import Colour, Light
 
@@ -114,6 +115,6 @@ def draw_city(name: str, seed: int, split: int, index: int) -> CityStyle:
     )
 
 
-def _triple(values: np.ndarray) -> Colour:
+def _triple(values: NDArray[np.float64]) -> Colour:
     a, b, c = (float(x) for x in values)
     return a, b, c

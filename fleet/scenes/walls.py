@@ -22,7 +22,7 @@ def surface(t: Texels, material: Material, colour: Colour, seed: int) -> Floats:
         joint = band(across - column, 0.05, 0.95, t.fu / 0.26)
         joint = joint * band(t.v / 0.09 - row, 0.09, 0.91, t.fv / 0.09)
         calm = clamp(1.6 - n / 0.12, 0.12, 1)
-        own = 1 + 0.5 * calm * (cell_hash(column, row, seed) - 0.5)
+        own = np.asarray(1 + 0.5 * calm * (cell_hash(column, row, seed) - 0.5))
         rgb = coat(colour, own * stain)
         blend(rgb, (0.62, 0.58, 0.52), (1 - joint) * 0.75)
         return rgb
@@ -30,7 +30,7 @@ def surface(t: Texels, material: Material, colour: Colour, seed: int) -> Floats:
         row, column = np.floor(t.v / 1.6), np.floor(t.u / 1.1)
         seam = band(t.u / 1.1 - column, 0.02, 0.98, t.fu / 1.1)
         seam = seam * band(t.v / 1.6 - row, 0.014, 0.986, t.fv / 1.6)
-        own = 1 + 0.14 * (cell_hash(column, row, seed) - 0.5)
+        own = np.asarray(1 + 0.14 * (cell_hash(column, row, seed) - 0.5))
         ribs = 1 + 0.05 * np.sin(t.u * 50.0) * clamp(1.5 - t.fu / 0.05, 0, 1)
         return coat(colour, own * stain * ribs * (0.62 + 0.38 * seam))
     grain = 1 + 0.09 * noise("speckle", t.u, t.v, 0.02, n, seed + 1)

@@ -80,7 +80,7 @@ def measure(
     fleet = FleetConfig(
         vehicles=10, hours=1.0, capture_interval_s=180.0, tick_s=10.0, hosts=2, cpus_per_host=1.0
     )
-    config = CollectionConfig(fleet, budget, RateControlConfig(), BpgConfig(), seed=0)
+    config = CollectionConfig(fleet, budget, RateControlConfig(), (BpgConfig(),), seed=0)
     folder.mkdir()
     started = time.perf_counter()
     collect(config, "benchmark", data, folder / "encoded", folder, lambda state: None)

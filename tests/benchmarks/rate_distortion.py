@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.integrate import trapezoid
 
 from fleet.codecs import codec_config
 
@@ -52,7 +53,7 @@ def bd_rate(bpp: Curve, psnr: Curve, reference_bpp: Curve, reference_psnr: Curve
     high = min(quality[-1] for quality, _ in curves)
     at = np.linspace(low, high, 1001)
     ours, theirs = (pchip(quality, rate, at) for quality, rate in curves)
-    return float(100 * np.expm1(np.trapezoid(ours - theirs, at) / (high - low)))
+    return float(100 * np.expm1(trapezoid(ours - theirs, at) / (high - low)))
 
 
 def measure(path: Path, name: str, settings: dict[str, Any], quality: float) -> tuple[float, ...]:

@@ -40,7 +40,9 @@ class Road:
             def encode(quality: float, complexity: float = complexity) -> int:
                 return 8 * max(40, int(complexity * 40_000 * 2 ** (-quality / 6)))
 
-            choice = shard.controller.choose(capture.vehicle, 20_000, capture.allowance, encode)
+            choice = shard.controller(capture.vehicle).choose(
+                capture.vehicle, 20_000, capture.allowance, encode
+            )
             encoded = None
             if choice.quality is not None:
                 path = self.folder / str(choice.bits // 8)
@@ -67,7 +69,7 @@ def make(
     settings = {"vehicles": 6, "hours": 4.0, "capture_interval_s": 60.0, "tick_s": 10.0, **fleet}
     config = FleetConfig(uplink=uplink or UplinkConfig(), **settings)
     vehicles = np.arange(config.vehicles) if ids is None else np.array(ids)
-    return Shard(config, budget, RateControlConfig(), QP, REFS, vehicles, seed=5)
+    return Shard(config, budget, RateControlConfig(), [QP], REFS, vehicles, seed=5)
 
 
 BUCKET = BudgetConfig(bits_per_hour=600_000, burst_bits=200_000)

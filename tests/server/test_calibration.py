@@ -137,7 +137,7 @@ class Road:
         for capture in captures:
             pixels, path = 32 * 16, self.folder / "bitstream"
             path.write_bytes(bytes(pixels // 8))
-            choice = shard.controller.choose(
+            choice = shard.controller(capture.vehicle).choose(
                 capture.vehicle, pixels, capture.allowance, lambda quality: 32 * 16
             )
             shots.append(Shot(capture, pixels, choice, Encoded(path, pixels // 8, "", 32, 16)))
@@ -173,15 +173,15 @@ def test_each_frame_is_sent_once(
     )
     _, taken = take_calibration_frames(config, DATA, root, data)
     made = calibration_collection(config, fleet, taken, seed)
-    assert made.codec == config.lossless
+    assert made.codecs == (config.lossless,)
     assert made.fleet.vehicles == vehicles
     assert made.fleet.uplink == config.uplink
-    scale = made.codec.build().scale
+    scales = [made.codecs[0].build().scale]
     sent: list[str] = []
     for vehicle in range(vehicles):  # in shards of one: what a vehicle does is its own affair
         numbers = np.array([vehicle])
         shard = Shard(
-            made.fleet, made.budget, made.rate_control, scale, taken.train, numbers, made.seed
+            made.fleet, made.budget, made.rate_control, scales, taken.train, numbers, made.seed
         )
         sent += [one.shot.capture.ref.frame_id for one in Road(tmp_path).drive(shard)]
         assert shard.counters.captured.sum() == frames // vehicles
@@ -202,7 +202,7 @@ def test_the_fleets_link_and_places_serve_where_none_are_given(root: Path, data:
     assert made.fleet.uplink == link
     assert made.fleet.host_count == 2, "a host for each vehicle at most"
     assert made.fleet.cpus_per_host == 3.0
-    assert made.codec == LosslessConfig()
+    assert made.codecs == (LosslessConfig(),)
     # Where vehicles are simulated is no input of the stage.
     few = many.model_copy(update={"vehicles_per_host": None, "hosts": 1})
     assert calibration_collection(config, few, taken, seed=0).inputs() == made.inputs()

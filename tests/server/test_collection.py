@@ -49,7 +49,7 @@ def run(
         FleetConfig(uplink=UPLINK, **settings),
         BudgetConfig(bits_per_hour=300_000, burst_bits=60_000),
         RateControlConfig(),
-        BpgConfig(preset="ultrafast"),
+        (BpgConfig(preset="ultrafast"),),
         seed=1,
     )
     folder.mkdir(exist_ok=True)
