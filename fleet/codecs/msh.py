@@ -78,6 +78,9 @@ class MshConfig(BaseModel):
 
     @model_validator(mode="after")
     def _weights_are_there(self) -> Self:
+        path = Path(self.weights)
+        if path.is_file():  # other processes may have another working folder
+            object.__setattr__(self, "weights", str(path.resolve()))
         found = load_weights(self.weights).digest.hex()[:16]
         if self.digest is not None and self.digest != found:
             raise ValueError(f"weights: {self.weights} has digest {found}, not {self.digest}")
