@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.batches import cut_ahead, mix
 from models.checkpoint import (
@@ -24,6 +23,7 @@ from models.checkpoint import (
     save_state,
     write_tensors,
 )
+from models.moving_average import follow
 from models.restoration_pairs import Crops, PatchSampler, RestorationPairs
 from models.restorer_step import TOTAL, RestorerStep, bare, finite, memory_format
 from models.restorer_training_config import RestorerTrainingConfig
@@ -170,14 +170,14 @@ class _Run:
             for optimiser in optimisers.values():
                 optimiser.step()  # the discriminator's does nothing while there is no gradient
             done = step + 1
-            _follow(average, generator, config.ema_decay_at(done))
+            follow(average, generator, config.ema_decay_at(done))
             if self.rank == 0 and done % config.checkpoint_every == 0:
                 save_state(checkpoint, modules, adams, done, self.digest)
             if on_step is not None:
                 seconds, rate = time.monotonic() - begun, config.learning_rate * fall
                 loss = parts.pop(TOTAL)
                 on_step(StepReport(done, config.steps, loss, rate, seconds, parts))
-        _follow(generator, average, 0.0)
+        follow(generator, average, 0.0)
         for network in networks.values():
             network.eval()
         if self.rank == 0:
@@ -189,9 +189,3 @@ class _Run:
         share = self.config.batch_size // self.world_size
         slots = range(self.rank * share, (self.rank + 1) * share)
         return cut_ahead(lambda step: self.sampler.crops(step, slots), start, self.config.steps)
-
-
-def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Moves the parameters of one network to those of another; with a decay of 0, all the way."""
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    update(list(average.parameters()), list(network.parameters()), None)

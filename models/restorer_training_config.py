@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.discriminator import DiscriminatorConfig
+from models.moving_average import decay_at
 from models.restoration_losses import Adversary
 
 Objective = Literal["adversarial", "distortion-only"]
@@ -121,4 +122,4 @@ class RestorerTrainingConfig(BaseModel):
 
     def ema_decay_at(self, done: int) -> float:
         """The moving average's own share of its next value, after so many steps, from 1."""
-        return min(self.ema_decay, (1 + done) / (10 + done))
+        return decay_at(self.ema_decay, done)

@@ -70,7 +70,6 @@ def train_codec(config: CodecTrainingConfig, out: Path, command: str, console: C
         InputError: data, network or folder that cannot be used, or a training that diverged.
     """
     from models.msh.export import export
-    from models.msh.network import build_msh
     from models.msh.training import fit_msh
     from models.msh.weights import save_msh
 
@@ -82,9 +81,7 @@ def train_codec(config: CodecTrainingConfig, out: Path, command: str, console: C
             _open(one, out / f"scenes-{index}", progress) for index, one in enumerate(config.data)
         ]
         train = _unpack(sets, out / "frames", config.training.crop, progress)
-        network = build_msh(config.network, seed=config.seed)
-        if config.start is not None:
-            network = _start(config)
+        network = _start(config)
         judge = _Validation(config, sets[0], out / VALIDATION)
         progress.start("train")
 
@@ -239,7 +236,8 @@ def _start(config: CodecTrainingConfig) -> Any:
     from models.msh.export import from_checkpoint, from_zoo
     from models.msh.network import build_msh
 
-    assert config.start is not None
+    if config.start is None:
+        return build_msh(config.network, seed=config.seed)
     path = Path(config.start)
     try:
         if config.start.startswith("zoo:"):

@@ -162,8 +162,7 @@ def _jobs(
     scales = {codec.name: codec.build().scale for codec in codecs}
 
     def place(row: Row) -> float:
-        scale = scales[row["codec"]]
-        return scale.position(row["quality"]) / (scale.span or 1.0)
+        return scales[row["codec"]].place(row["quality"])
 
     jobs: dict[tuple[str, str], _Job] = {}
     seen: set[str] = set()

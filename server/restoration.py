@@ -85,11 +85,6 @@ def served_qualities(
     return asked
 
 
-def place_on_scale(scale: QualityScale, quality: float) -> float:
-    """Where a quality lies on its codec's scale, in [0, 1], 0 the coarsest: what restorers take."""
-    return scale.position(quality) / scale.span if scale.span else 0.0
-
-
 @dataclass(frozen=True)
 class _Compress:
     """Makes the decoded frames of one calibration original; sent to worker processes."""
@@ -135,7 +130,7 @@ def make_pairs(
             raise CampaignFailed(f"a worker died while making pairs: {result}") from result
     scale = codec.build().scale
     rows = [
-        {"frame_id": file.stem, "quality": quality, "position": place_on_scale(scale, quality)}
+        {"frame_id": file.stem, "quality": quality, "position": scale.place(quality)}
         for file in files
         for quality in qualities
     ]

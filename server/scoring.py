@@ -18,7 +18,6 @@ from server.references import test_qualities
 from server.restoration import (
     SemanticNetwork,
     make_pairs,
-    place_on_scale,
     read_restorer,
     served_qualities,
     train_restorer,
@@ -141,7 +140,7 @@ class Scoring:
         config = self.config.restoration
         assert config is not None
         scale = self.config.codec.build().scale
-        frames = [DecodedFrame(name, place_on_scale(scale, q)) for name, q in qualities.items()]
+        frames = [DecodedFrame(name, scale.place(q)) for name, q in qualities.items()]
         weights, digest = self.restorer
         self.progress.start(stage)
         artifact = self.store.run(

@@ -17,6 +17,15 @@ Frame = NDArray[np.uint8]
 """A frame: uint8, shape (height, width, 3), RGB."""
 
 
+def check_frame(frame: Frame, file_format: str, largest: int) -> None:
+    """Raises ValueError for what is not (H, W, 3) uint8 with sides of 1 to the format's largest."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"frame {frame.shape} {frame.dtype}: must be (H, W, 3) uint8")
+
+    if min(frame.shape[:2]) < 1 or max(frame.shape[:2]) > largest:
+        raise ValueError(f"frame {frame.shape}: {file_format} takes sides of 1 to {largest}")
+
+
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -59,6 +68,10 @@ class QualityScale:
     def position(self, quality: float) -> float:
         """The inverse of :meth:`at`: distance of a quality from the coarsest, ≥ 0."""
         return abs(quality - self.coarsest)
+
+    def place(self, quality: float) -> float:
+        """Where a quality lies on the scale, in [0, 1], 0 the coarsest."""
+        return self.position(quality) / self.span if self.span else 0.0
 
     def check(self, quality: float) -> float:
         """Returns the quality if the knob takes it, else raises ValueError with what it takes."""

@@ -24,11 +24,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fleet.codecs.base import Analysis, Frame, Header, QualityScale
+from fleet.codecs.base import Analysis, Frame, Header, QualityScale, check_frame
 from fleet.errors import BitstreamError
+from models.msh.rate import COARSEST, FINEST, HIGHEST_GAIN, LOWEST_GAIN, gain_of
 
 # The networks are imported where they are used: they bring torch, which other codecs do without.
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ MAGIC = b"MSH\x01"
 _HEADER = struct.Struct("<4sHHI8s8sI")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
-SMALLEST, LARGEST = 1, 16_384
-"""Sides of a frame, pixels."""
-_LOWEST_GAIN, _HIGHEST_GAIN = 1 << 14, 1 << 18
-_SCALE = QualityScale(coarsest=0.0, finest=8.0, step=0.0, log2_bits_per_unit=0.5)
+LARGEST = 16_384
+"""Longest side of a frame, pixels."""
+_SCALE = QualityScale(COARSEST, FINEST, step=0.0, log2_bits_per_unit=0.5)
 _GPU_BATCH = 8
 _ZOO = "zoo:"
 
@@ -124,10 +123,7 @@ class MshCodec:
         Raises ValueError for a frame that is too small, too large, or not (H, W, 3) uint8.
         """
         for frame in frames:
-            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-                raise ValueError(f"frame {frame.shape} {frame.dtype}: must be (H, W, 3) uint8")
-            if min(frame.shape[:2]) < SMALLEST or max(frame.shape[:2]) > LARGEST:
-                raise ValueError(f"frame {frame.shape}: msh takes sides of {SMALLEST} to {LARGEST}")
+            check_frame(frame, self.name, LARGEST)
         model = self._model
         return [_Analysis(model, latents) for latents in model.analyse(frames)]
 
@@ -177,14 +173,10 @@ class _Analysis:
 
     def bits(self, quality: float) -> float:
         """The file's length in bits, or up to 32 more."""
-        from models.msh.rate import gain_of
-
         return 8 * HEADER_BYTES + self.model.estimate(self.latents, gain_of(quality))
 
     def encode(self, quality: float) -> bytes:
         """The file at a quality."""
-        from models.msh.rate import gain_of
-
         gain = gain_of(quality)
         coded = self.model.encode(self.latents, gain)
         size = (self.latents.width, self.latents.height)
@@ -227,11 +219,9 @@ class _Parsed:
         (declared,) = _CRC.unpack_from(bitstream, _HEADER.size)
         if zlib.crc32(head + payload) != declared:
             raise BitstreamError("damaged msh file: its checksum does not match")
-        if not all(SMALLEST <= side <= LARGEST for side in (width, height)):
-            raise BitstreamError(
-                f"declares {width}×{height} pixels; sides are {SMALLEST} to {LARGEST}"
-            )
-        if not _LOWEST_GAIN <= gain <= _HIGHEST_GAIN:
+        if not all(1 <= side <= LARGEST for side in (width, height)):
+            raise BitstreamError(f"declares {width}×{height} pixels; sides are 1 to {LARGEST}")
+        if not LOWEST_GAIN <= gain <= HIGHEST_GAIN:
             raise BitstreamError("damaged msh file: a gain out of range")
         return cls(Header(width, height), gain, weights, latents, payload)
 

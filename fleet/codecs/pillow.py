@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet.codecs.base import Chroma, Frame, Header, QualityScale
+from fleet.codecs.base import Chroma, Frame, Header, QualityScale, check_frame
 from fleet.errors import BitstreamError
 
 _SUBSAMPLING = {"420": "4:2:0", "444": "4:4:4"}
@@ -23,10 +23,7 @@ def save(frame: Frame, pillow_format: str, max_side: int, options: Mapping[str, 
 
     Raises ValueError for another array, or sides beyond 1 to `max_side`, the format's largest.
     """
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise ValueError(f"frame {frame.shape} {frame.dtype}: must be (H, W, 3) uint8")
-    if min(frame.shape[:2]) < 1 or max(frame.shape[:2]) > max_side:
-        raise ValueError(f"frame {frame.shape}: {pillow_format} takes sides of 1 to {max_side}")
+    check_frame(frame, pillow_format, max_side)
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(frame)).save(out, pillow_format, **options)
     return out.getvalue()

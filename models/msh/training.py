@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from pytorch_msssim import ms_ssim
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.batches import cut_ahead, mix
 from models.checkpoint import (
@@ -28,6 +27,7 @@ from models.checkpoint import (
     save_state,
     write_tensors,
 )
+from models.moving_average import decay_at, follow
 from models.msh.network import VariableRateMsh
 from models.msh.rate import GAIN_ONE, gain_of
 from models.msh.training_config import MS_SSIM_FACTOR, MshTrainingConfig
@@ -146,7 +146,7 @@ class _Run:
             for optimiser in optimisers.values():
                 optimiser.step()
             done = step + 1
-            _follow(average, network, config.ema_decay_at(done))
+            follow(average, network, decay_at(config.ema_decay, done))
             if done % config.checkpoint_every == 0:
                 save_state(checkpoint, modules, optimisers, done, self.digest)
             if on_step is not None:
@@ -155,7 +155,7 @@ class _Run:
                 on_step(StepReport(done, config.steps, values["total"], rate, seconds, parts))
             if validate is not None and (done % config.validate_every == 0 or done == config.steps):
                 validate(average, done)
-        _follow(network, average, 0.0)
+        follow(network, average, 0.0)
         network.eval()
         write_tensors(trained, network.state_dict(), {"run": self.digest})
         checkpoint.unlink(missing_ok=True)
@@ -198,9 +198,3 @@ class _Run:
         for step, crops in batches:
             frames_N3HW = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2)
             yield step, (frames_N3HW.float() / 255).contiguous()
-
-
-def _follow(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
-    """Moves the parameters of one network towards another's; with a decay of 0, all the way."""
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    update(list(average.parameters()), list(network.parameters()), None)

@@ -104,7 +104,3 @@ class MshTrainingConfig(BaseModel):
         falling = self.decay * self.steps
         left = min(1.0, (self.steps - step) / falling) if falling else 1.0
         return self.learning_rate * rise * (1 - math.cos(math.pi * left)) / 2
-
-    def ema_decay_at(self, done: int) -> float:
-        """The moving average's own share of its next value, after so many steps, from 1."""
-        return min(self.ema_decay, (1 + done) / (10 + done))

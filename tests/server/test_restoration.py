@@ -30,7 +30,6 @@ from server.pipeline import check_given
 from server.restoration import (
     RestorationConfig,
     make_pairs,
-    place_on_scale,
     read_pairs,
     read_restorer,
     served_qualities,
@@ -125,7 +124,7 @@ def test_qualities_that_cannot_be_served_are_named(
 def test_a_place_is_told_from_the_coarsest_on(
     scale: QualityScale, quality: float, place: float
 ) -> None:
-    assert place_on_scale(scale, quality) == pytest.approx(place)
+    assert scale.place(quality) == pytest.approx(place)
 
 
 # Pairs and copies

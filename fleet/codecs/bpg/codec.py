@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet.codecs.base import Chroma, Frame, Header, QualityScale
+from fleet.codecs.base import Chroma, Frame, Header, QualityScale, check_frame
 from fleet.codecs.bpg import colour, container, decoder, encoder
 
 
@@ -76,7 +76,7 @@ class BpgCodec:
             ValueError: for another frame, or a quality off the scale.
             BitstreamError: if libx265 writes what a BPG file cannot carry; then nothing is written.
         """
-        encoder.check_frame(frame)
+        check_frame(frame, "BPG", container.MAX_SIDE)
         qp = round(self.scale.check(quality))
         height, width, _ = frame.shape
         block = encoder.coded_block(width, height, self.config.preset)

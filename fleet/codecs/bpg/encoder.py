@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fleet.codecs.base import Chroma, Frame
 from fleet.codecs.bpg import colour, nal, parameter_sets
-from fleet.codecs.bpg.container import MAX_SIDE, BpgFile, BpgHeader, HevcHeader, PixelFormat
+from fleet.codecs.bpg.container import BpgFile, BpgHeader, HevcHeader, PixelFormat
 from fleet.codecs.bpg.nal import NalType
 from fleet.errors import BitstreamError
 
@@ -132,11 +132,3 @@ def _check(sps: parameter_sets.Sps, header: BpgHeader, hevc: HevcHeader) -> None
             f" where a BPG reader expects {size[0]}×{size[1]}"
         )
     hevc.check(header.bit_depth)
-
-
-def check_frame(frame: Frame) -> None:
-    """Raises ValueError unless the frame is (H, W, 3) uint8 of a size that a BPG file can hold."""
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise ValueError(f"frame {frame.shape} {frame.dtype}: must be (H, W, 3) uint8")
-    if min(frame.shape[:2]) < 1 or max(frame.shape[:2]) > MAX_SIDE:
-        raise ValueError(f"frame {frame.shape}: sides must be 1 to {MAX_SIDE} pixels")
