@@ -144,8 +144,8 @@ def _study(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from server.config_file import load_config
-    from server.study import run_study
-    from server.study_config import StudyConfig
+    from server.study.config import StudyConfig
+    from server.study.run import run_study
 
     config = load_config(StudyConfig, options.config, options.overrides)
     command = shlex.join(["bitfleet", *sys.argv[1:]])

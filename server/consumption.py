@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from server.calibration import calibration_bits, calibration_hours
 from server.collection import read_collected
-from server.costs import Quantities, ledger
+from server.costs import Quantities
 from server.learning import RESTORED
 from server.manifest import read_manifest
 from server.scoring import Scoring
@@ -35,14 +35,13 @@ def quantities_of(scoring: Scoring) -> Quantities:
     return quantities
 
 
-def cost_of(scoring: Scoring, domain: str) -> float:
-    """What the train frames of a domain cost, labels and the segmenter's training included.
+def consumed_for(scoring: Scoring, domain: str) -> Quantities:
+    """What the train frames of a domain consumed, labels and the segmenter's training included.
 
     Those of O as if each had been sent once, losslessly: same drive, same labels, same training,
     other bits. Those of C and A came without calibration frames; those of B need these; those of R
     and M also a restorer. A trained restorer that was given is taken to be there for nothing.
     """
-    prices = scoring.config.prices
     quantities = _collected(scoring)
     if domain == "O":
         lossless = pq.read_table(scoring.gathering.originals.path / "lossless.parquet")["bits"]
@@ -62,7 +61,7 @@ def cost_of(scoring: Scoring, domain: str) -> float:
         quantities = _with_calibration(scoring, quantities)
     if domain in RESTORED:
         quantities = _with_restoration(scoring, quantities, train_frames=True)
-    return sum(entry.cost for entry in ledger(quantities, prices))
+    return quantities
 
 
 def _collected(scoring: Scoring) -> Quantities:

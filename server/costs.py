@@ -145,6 +145,11 @@ def ledger(quantities: Quantities, prices: PriceConfig) -> list[Entry]:
     ]
 
 
+def total_cost(quantities: Quantities, prices: PriceConfig) -> float:
+    """What it all costs: the sum of the ledger's lines."""
+    return sum(entry.cost for entry in ledger(quantities, prices))
+
+
 def write_ledger(entries: list[Entry], path: Path) -> None:
     """Writes the ledger as Parquet: item, quantity, unit, unit_price, cost."""
     table = {

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fleet.frames.labels import PALETTE
 from server.scoring import Scoring
-from server.study_rows import Result
+from server.study.rows import Result
 
 
 def write_pictures(scoring: Scoring, folder: Path) -> None:

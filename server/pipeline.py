@@ -29,6 +29,7 @@ from server.restoration import read_restorer
 from server.results import write_result
 from server.scoring import Scoring
 from server.stages import ArtifactStore
+from server.status import StatusFile
 from server.training import check_cluster as check_trainer
 
 
@@ -58,6 +59,12 @@ class Pipeline:
         check_given(self.config, self.out)
         gathering = Gathering(self.config, self.store, self.progress)
         begin_folder(self.out, dump_yaml(self.config), _RESULTS)
+        status = StatusFile(self.out)
+        self.progress.listeners.append(status)
+        with status.kept():
+            return self._run(gathering, began, started)
+
+    def _run(self, gathering: Gathering, began: float, started: str) -> dict[str, Any]:
         with cluster():
             # Said now, not after hours of encoding.
             check_places(self.config)

@@ -32,7 +32,10 @@ class Teller(Protocol):
 class Progress:
     """Shows the stages of a campaign, one line each: state, share done, details, time.
 
+    Others who are told the same, such as `server.status.StatusFile`, are appended to `listeners`.
+
     Attributes:
+        listeners: who is told the same.
         seconds: time of each stage that ended, by name, with whether it was found rather than made.
     """
 
@@ -43,6 +46,7 @@ class Progress:
         self._stage = ""
         self._started = 0.0
         self._printed = 0.0
+        self.listeners: list[Teller] = []
         self.seconds: dict[str, dict[str, float | bool]] = {}
 
     @contextmanager
@@ -57,10 +61,17 @@ class Progress:
     def start(self, stage: str) -> None:
         """Begins a stage."""
         self._stage, self._started, self._printed = stage, time.monotonic(), 0.0
-        self.update(0.0, "")
+        for listener in self.listeners:
+            listener.start(stage)
+        self._show(0.0, "")
 
     def update(self, share: float, details: str) -> None:
         """Tells how far the running stage is: a share in [0, 1] and a few words."""
+        for listener in self.listeners:
+            listener.update(share, details)
+        self._show(share, details)
+
+    def _show(self, share: float, details: str) -> None:
         now = time.monotonic()
         if self._live is not None:
             self._live.update(self._render(share, details))
@@ -71,6 +82,8 @@ class Progress:
     def end(self, details: str, reused: bool = False) -> None:
         """Ends the running stage with a summary of what came of it."""
         seconds = time.monotonic() - self._started
+        for listener in self.listeners:
+            listener.end(details, reused)
         self.seconds[self._stage] = {"seconds": round(seconds, 3), "reused": reused}
         took = "found" if reused else f"{seconds:.1f} s"
         self._lines.append(

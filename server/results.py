@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 from server.calibration import check_arrived
 from server.campaign import CampaignConfig
 from server.collection import read_collected
-from server.consumption import cost_of, quantities_of, totals
-from server.costs import ledger, write_ledger
+from server.consumption import consumed_for, quantities_of, totals
+from server.costs import ledger, total_cost, write_ledger
 from server.durable import write_json
 from server.evaluation import Score
 from server.gathering import Gathering
@@ -53,6 +54,7 @@ def write_result(
     entries = ledger(quantities, config.prices)
     pixels = sum(row["width"] * row["height"] for row in rows)
     primary = config.learning.configurations[0]
+    consumed = {domain: consumed_for(scoring, domain) for domain in {"O", *(n[0] for n in scores)}}
     refusals = dict(sorted(collected.refused.items()))
     for fault in sorted(faults):
         refusals[f"decoding: {fault}"] = refusals.get(f"decoding: {fault}", 0) + 1
@@ -82,6 +84,9 @@ def write_result(
         "bits_refused": quantities.bits_refused,
         "bits_calibration": quantities.bits_calibration,
         "bits_unfinished": quantities.bits_unfinished,
+        "bytes_mean": quantities.bits_committed / 8 / collected.frames
+        if collected.frames
+        else None,
         "bpp_mean": quantities.bits_committed / pixels if pixels else None,
         "budget": config.budget.model_dump(mode="json"),
         "budget_utilisation": vehicles["bits_sent"] / max(1, vehicles["bits_granted"]),
@@ -93,7 +98,8 @@ def write_result(
             name: {
                 **score.as_json(),
                 **measures[name].as_json(),
-                "cost_total": cost_of(scoring, name[0]),
+                "cost_total": total_cost(consumed[name[0]], config.prices),
+                "quantities": asdict(consumed[name[0]]),
             }
             for name, score in scores.items()
         },
@@ -101,7 +107,7 @@ def write_result(
         "ms_ssim": mean_of(frames, "ms_ssim"),
         "cost_total": sum(entry.cost for entry in entries),
         "cost": {entry.item: entry.cost for entry in entries},
-        "cost_originals": cost_of(scoring, "O"),
+        "cost_originals": total_cost(consumed["O"], config.prices),
         "manifest_digest": manifest_digest(rows),
         "wall_seconds": round(wall_seconds, 3),
     }

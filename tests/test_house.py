@@ -10,7 +10,7 @@ import pytest
 from server.campaign import CampaignConfig
 from server.codec_training import CodecTrainingConfig
 from server.config_file import dump_yaml, load_config
-from server.study_config import StudyConfig
+from server.study.config import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {"models": {"fleet", "server", "ray"}, "fleet": {"server"}, "server": set()}

@@ -13,6 +13,7 @@ from rich.console import Console
 from fleet.errors import InputError
 from fleet.scenes import ScenesConfig, write_scenes
 from server.campaign import CampaignConfig
+from server.costs import Quantities, total_cost
 from server.manifest import read_manifest
 from server.simulate import simulate
 
@@ -174,3 +175,14 @@ def test_nothing_delivered_is_said(ray_cluster: None, scenes: Path, tmp_path: Pa
     )})  # fmt: skip
     with pytest.raises(InputError, match="no labelled frame was delivered"):
         run(poor, tmp_path / "out")
+
+
+def test_each_configurations_quantities_price_to_its_cost(
+    campaign: tuple[dict[str, Any], Path], scenes: Path
+) -> None:
+    result, out = campaign
+    prices = make(scenes).prices
+    for row in result["configurations"].values():
+        quantities = Quantities(**row["quantities"])
+        assert total_cost(quantities, prices) == pytest.approx(row["cost_total"])
+    assert json.loads((out / "status.json").read_text())["state"] == "done"

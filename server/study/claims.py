@@ -11,7 +11,7 @@ import numpy as np
 
 from server.durable import write_json
 from server.statistics import Interval, seed_interval
-from server.study_config import StudyConfig
+from server.study.config import StudyConfig
 
 Rows = Sequence[dict[str, Any]]
 Verdict = tuple[str, str]

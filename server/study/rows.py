@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from server.calibration import calibration_bits
-from server.consumption import cost_of
+from server.consumption import consumed_for
+from server.costs import total_cost
 from server.durable import write_json
 from server.evaluation import read_confusions, read_score
 from server.learning import CALIBRATED, RESTORED
 from server.manifest import read_manifest
 from server.scoring import Scoring
-from server.study_config import Job, StudyConfig
+from server.study.config import Job, StudyConfig
 
 SCHEMA = pa.schema(
     [
@@ -92,7 +93,7 @@ class Result:
                     "miou": read_score(folder).miou,
                     **measures.as_json(),
                     **({"frechet": 0.0} if name[0] == "O" else {}),
-                    "cost_total": cost_of(scoring, name[0]),
+                    "cost_total": total_cost(consumed_for(scoring, name[0]), scoring.config.prices),
                     "frames_trained": len(gathering.trained),
                 }
             )

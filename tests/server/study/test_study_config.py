@@ -10,7 +10,7 @@ import yaml
 
 from fleet.errors import InputError
 from server.config_file import dump_yaml, load_config
-from server.study_config import StudyConfig
+from server.study.config import StudyConfig
 
 GOOD: dict[str, Any] = {
     "name": "Small",

@@ -8,8 +8,8 @@ import threading
 import pytest
 from rich.console import Console
 
-from server import study_progress
-from server.study_progress import Stopped, StudyProgress
+from server.study import progress as study_progress
+from server.study.progress import Stopped, StudyProgress
 
 
 def plain(total: int = 4) -> tuple[StudyProgress, io.StringIO]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from server.statistics import DIFFERENCES, drops, seed_interval
-from server.study_claims import write_claims
-from server.study_config import StudyConfig
+from server.study.claims import write_claims
+from server.study.config import StudyConfig
 
 WON, BETTER, PERCEPTION, MORE, OPTIMUM = range(5)
 CLAIMS = (

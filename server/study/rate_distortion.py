@@ -21,8 +21,8 @@ from server.measures import mean_of
 from server.parallel import WorkerCrash, map_items
 from server.progress import Teller
 from server.restoring import read_restored
-from server.study_config import StudyConfig
-from server.study_rows import Result
+from server.study.config import StudyConfig
+from server.study.rows import Result
 
 SCHEMA = pa.schema(
     [

@@ -22,16 +22,16 @@ from server.learning import CALIBRATED, RESTORED
 from server.pictures import write_study_pictures
 from server.pipeline import begin_folder, check_places, now
 from server.provenance import provenance
-from server.rate_distortion import write_rate_distortion
 from server.report import write_study_report
 from server.scoring import Scoring
 from server.stages import ArtifactStore
-from server.study_claims import write_claims
-from server.study_config import Job, StudyConfig
-from server.study_drops import write_drops
-from server.study_progress import Stopped, StudyProgress
-from server.study_rows import Result, write_facts, write_rows
-from server.study_summary import show
+from server.study.claims import write_claims
+from server.study.config import Job, StudyConfig
+from server.study.drops import write_drops
+from server.study.progress import Stopped, StudyProgress
+from server.study.rate_distortion import write_rate_distortion
+from server.study.rows import Result, write_facts, write_rows
+from server.study.summary import show
 from server.training import TrainerConfig
 
 Made = TypeVar("Made")

@@ -23,16 +23,16 @@ from rich.console import Console
 from fleet.errors import InputError
 from fleet.scenes import ScenesConfig, write_scenes
 from models.training_config import TrainingDiverged
-from server import study
 from server.cli import main
 from server.evaluation import read_confusions, read_score
 from server.stages import ArtifactStore
-from server.study import RESULTS, Study, run_study
-from server.study_config import Job, StudyConfig
-from server.study_progress import StudyProgress
-from server.study_rows import SCHEMA
+from server.study import run as study
+from server.study.config import Job, StudyConfig
+from server.study.progress import StudyProgress
+from server.study.rows import SCHEMA
+from server.study.run import RESULTS, Study, run_study
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FRAMES = 8
 """Train frames that are left when four of the twelve have gone into calibration."""
 KEY = ("configuration", "codec", "quality", "share", "restorer", "seed")

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from models.metrics import mean_iou
 from server.scoring import Scoring
 from server.statistics import seed_interval, share_won_back
-from server.study_config import StudyConfig
-from server.study_drops import SCHEMA, write_drops
-from server.study_rows import Result
+from server.study.config import StudyConfig
+from server.study.drops import SCHEMA, write_drops
+from server.study.rows import Result
 
 IMAGES, PIXELS = 6, 1000
 ADVERSARIAL, DISTORTION = "adversarial", "distortion-only"

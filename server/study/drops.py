@@ -20,8 +20,8 @@ from server.statistics import (
     share_won_back,
     statistics,
 )
-from server.study_config import StudyConfig
-from server.study_rows import Result
+from server.study.config import StudyConfig
+from server.study.rows import Result
 
 SCHEMA = pa.schema(
     [

@@ -1,0 +1,1 @@
+"""`bitfleet study`: the paper's experiments over one campaign."""
