@@ -24,11 +24,11 @@ from server.pipeline import begin_folder, check_places, now
 from server.provenance import provenance
 from server.report import write_study_report
 from server.scoring import Scoring
+from server.side_by_side import JobsProgress, Stopped
 from server.stages import ArtifactStore
 from server.study.claims import write_claims
 from server.study.config import Job, StudyConfig
 from server.study.drops import write_drops
-from server.study.progress import Stopped, StudyProgress
 from server.study.rate_distortion import write_rate_distortion
 from server.study.rows import Result, write_facts, write_rows
 from server.study.summary import show
@@ -55,7 +55,7 @@ class Study:
     config: StudyConfig
     out: Path
     store: ArtifactStore
-    progress: StudyProgress
+    progress: JobsProgress
     command: str
 
     def run(self) -> Path:
@@ -174,7 +174,7 @@ def run_study(config: StudyConfig, out: Path, store: Path, command: str, console
             a training diverges.
     """
     jobs = len(config.jobs())
-    progress = StudyProgress(console, jobs)
+    progress = JobsProgress(console, jobs)
     restorers = f", {' and '.join(config.restorers)} restorers" if config.restores else ""
     rates = sum(len(one.qualities) for one in config.codecs)
     console.print(

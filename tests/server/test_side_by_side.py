@@ -8,18 +8,18 @@ import threading
 import pytest
 from rich.console import Console
 
-from server.study import progress as study_progress
-from server.study.progress import Stopped, StudyProgress
+from server import side_by_side
+from server.side_by_side import JobsProgress, Stopped
 
 
-def plain(total: int = 4) -> tuple[StudyProgress, io.StringIO]:
+def plain(total: int = 4) -> tuple[JobsProgress, io.StringIO]:
     """A progress that prints plain lines, as into a log."""
     text = io.StringIO()
-    return StudyProgress(Console(file=text, width=40), total), text
+    return JobsProgress(Console(file=text, width=40), total), text
 
 
 def test_plain_lines_say_which_job_what_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(side_by_side, "_PLAIN_EVERY_S", 0.0)
     progress, text = plain()
     one, other = progress.job("bpg 50 seed 0"), progress.job("bpg 42 [50 %] seed 1")
     with progress.shown():
@@ -54,14 +54,14 @@ def test_what_was_found_is_neither_told_nor_left_running(monkeypatch: pytest.Mon
     found = progress.job("data")
     found.start("scenes")
     found.end("procedural street scenes", reused=True)
-    monkeypatch.setattr(study_progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(side_by_side, "_PLAIN_EVERY_S", 0.0)
     progress.job("one").start("collect")
     assert text.getvalue() == "  0 of 4 jobs, 0 s  one: collect\n"
 
 
 def test_on_a_terminal_what_ended_and_what_runs() -> None:
     text = io.StringIO()
-    progress = StudyProgress(Console(file=text, force_terminal=True, width=100), 2)
+    progress = JobsProgress(Console(file=text, force_terminal=True, width=100), 2)
     with progress.shown():
         one, other = progress.job("one"), progress.job("other")
         one.start("train on C")
@@ -85,7 +85,7 @@ def test_after_a_stop_every_word_raises() -> None:
 
 
 def test_it_may_be_told_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(side_by_side, "_PLAIN_EVERY_S", 0.0)
     progress, text = plain(8)
 
     def work(label: str) -> None:
