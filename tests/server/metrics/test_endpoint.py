@@ -63,9 +63,9 @@ def test_two_endpoints_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_taken_port_is_said(taken: int) -> None:
-    with pytest.raises(InputError, match=rf"cannot listen at 127\.0\.0\.1:{taken}"):
-        with served(taken, "127.0.0.1", 0):
-            pytest.fail("served where something else listens")
+    said = rf"cannot listen at 127\.0\.0\.1:{taken} \(Address already in use\)"
+    with pytest.raises(InputError, match=said), served(taken, "127.0.0.1", 0):
+        pytest.fail("served where something else listens")
 
 
 def test_lingers_until_it_was_read_once(free: int) -> None:
