@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet import encoder
+from fleet.frames.layout import FrameRef
 from fleet.latency import BOUNDS_S, Latencies, merge_by_name
 
 durations = st.lists(st.floats(0, 100), max_size=50)
@@ -47,3 +53,49 @@ def test_merging_by_name_keeps_names_apart_and_copies_stay() -> None:
     merge_by_name(into, {"bpg": of([0.2]), "jpeg": pickle.loads(pickle.dumps(of([0.3, 0.4])))})
     assert {name: each.count for name, each in into.items()} == {"bpg": 2, "jpeg": 2}
     assert before.count == 1
+
+
+class Analysed:
+    """A codec's analysis of a frame."""
+
+    def bits(self, quality: float) -> float:
+        return 8.0
+
+    def encode(self, quality: float) -> bytes:
+        return b"x"
+
+
+class Analysing:
+    """A codec that analyses two frames together, and its config."""
+
+    name, suffix, scale, batch = "made up", ".x", None, 2
+    encode = probe = decode = None
+
+    def build(self) -> Analysing:
+        return self
+
+    def model_dump_json(self) -> str:
+        return "{}"
+
+    def analyse(self, frames: list[Any]) -> list[Analysed]:
+        return [Analysed() for _ in frames]
+
+
+def test_a_frames_analysis_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader:
+        def frame(self, ref: FrameRef) -> Any:
+            return np.zeros((4, 4, 3), np.uint8)
+
+    clock = itertools.count()  # every look at it is a second later
+    monkeypatch.setattr(encoder.time, "perf_counter", lambda: float(next(clock)))
+    refs = [FrameRef(name, "c", tmp_path / name, None) for name in ("a", "b")]
+    made = encoder.Encoder(Analysing(), Reader(), tmp_path)  # type: ignore[arg-type]
+    made.prepare(refs)
+    for quality in (1.0, 2.0, 2.0):
+        made.encode(refs[0], quality)
+    taken = made.take_latencies()
+    assert taken.count == made.encodes == 2, "a bitstream that was found is not counted"
+    assert taken.seconds == 0.5 + 1 + 1, "half of the analysis of two frames, and two encodes"
+    made.encode(refs[1], 1.0)
+    assert made.take_latencies().seconds == 0.5 + 1
+    assert made.take_latencies() == Latencies()

@@ -25,7 +25,8 @@ from fleet.scenes import ScenesConfig, write_scenes
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
-PATIENCE_S = 500
+PATIENCE_S = 1100
+pytestmark = pytest.mark.timeout(1200)  # half a minute where the cores are idle
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None or shutil.which("promtool") is None,
     reason="needs the programs prometheus and promtool (Debian's package prometheus)",
