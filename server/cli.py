@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from fleet.codecs import codec_names
 from fleet.errors import BitstreamError, CampaignFailed, InputError
+from server.metrics.options import add_metrics_options, metrics_of
 
 _FAILED = 1
 _BAD_INPUT = 2
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--store", type=Path, help="folder of artifacts to share with others "
                 f"(default: artifacts/ in the {what}'s folder)",
             )  # fmt: skip
+            add_metrics_options(command)
         command.set_defaults(run=run)
 
     plan = commands.add_parser("plan", help="name the operating point to choose")
@@ -150,7 +152,9 @@ def _simulate(options: argparse.Namespace) -> int:
 
     config = load_config(CampaignConfig, options.config, options.overrides)
     command = shlex.join(["bitfleet", *sys.argv[1:]])
-    simulate(config, options.out, options.store or options.out / "artifacts", command)
+    store = options.store or options.out / "artifacts"
+    with metrics_of(options) as watch:
+        simulate(config, options.out, store, command, watch=watch)
     return 0
 
 
@@ -163,7 +167,9 @@ def _sweep(options: argparse.Namespace) -> int:
 
     config = load_config(SweepConfig, options.config, options.overrides)
     command = shlex.join(["bitfleet", *sys.argv[1:]])
-    run_sweep(config, options.out, options.store or options.out / "artifacts", command, Console())
+    store = options.store or options.out / "artifacts"
+    with metrics_of(options) as watch:
+        run_sweep(config, options.out, store, command, Console(), watch)
     return 0
 
 
@@ -176,7 +182,9 @@ def _study(options: argparse.Namespace) -> int:
 
     config = load_config(StudyConfig, options.config, options.overrides)
     command = shlex.join(["bitfleet", *sys.argv[1:]])
-    run_study(config, options.out, options.store or options.out / "artifacts", command, Console())
+    store = options.store or options.out / "artifacts"
+    with metrics_of(options) as watch:
+        run_study(config, options.out, store, command, Console(), watch)
     return 0
 
 

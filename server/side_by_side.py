@@ -12,6 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from server.figures import Figures
+from server.metrics.watch import Watch
+
 _PLAIN_EVERY_S = 15.0
 """Seconds between two lines about running stages where there is no terminal."""
 _SHOWN = 12
@@ -27,12 +30,16 @@ class JobsProgress:
 
     Attributes:
         total: jobs in all.
+        watch: what live metrics are served from, if they are.
         stop: set to make every job stop at its next word.
         note: a line that stands below the others, such as what is best so far.
     """
 
-    def __init__(self, console: Console, total: int, noun: str = "jobs") -> None:
+    def __init__(
+        self, console: Console, total: int, watch: Watch | None = None, noun: str = "jobs"
+    ) -> None:
         self.total, self.note = total, ""
+        self.watch = watch
         self._noun = noun
         self.stop = threading.Event()
         self._console = console
@@ -95,6 +102,8 @@ class JobsProgress:
         with self._guard:
             self._running.pop(label, None)
             self._done += 1
+            if self.watch is not None:
+                self.watch.finished()
             if fault is not None:
                 self._ended.append(Text("✗ ", "red") + Text(f"{label}: {fault}"))
             if self._live is None:
@@ -130,19 +139,31 @@ class JobProgress:
 
     def __init__(self, jobs: JobsProgress, label: str) -> None:
         self._jobs, self._label = jobs, label
+        self._watch = jobs.watch.campaign(label) if jobs.watch is not None else None
         self._stage, self._started = "", 0.0
 
     def start(self, stage: str) -> None:
         """Begins a stage."""
+        if self._watch is not None:
+            self._watch.start(stage)
         self._stage, self._started = stage, time.monotonic()
         self._jobs.tell(self._label, stage)
 
     def update(self, share: float, details: str) -> None:
         """Tells how far the running stage is: a share in [0, 1] and a few words."""
+        if self._watch is not None:
+            self._watch.update(share, details)
         self._jobs.tell(self._label, f"{self._stage} {share:.0%} {details}")
+
+    def observe(self, figures: Figures) -> None:
+        """Tells figures of the running stage."""
+        if self._watch is not None:
+            self._watch.observe(figures)
 
     def end(self, details: str, reused: bool = False) -> None:
         """Ends the running stage; what was found rather than made is not worth a line."""
+        if self._watch is not None:
+            self._watch.end(details, reused)
         seconds = time.monotonic() - self._started
         line = None if reused else f"{self._stage}: {details}  ({seconds:.1f} s)"
         self._jobs.ended(self._label, line)

@@ -19,6 +19,7 @@ from server.config_file import dump_yaml
 from server.durable import write_json
 from server.gathering import Gathering
 from server.learning import CALIBRATED, RESTORED
+from server.metrics.watch import Watch
 from server.pictures import write_study_pictures
 from server.pipeline import begin_folder, check_places, now
 from server.provenance import provenance
@@ -159,7 +160,14 @@ class Study:
         return [future.result() for future in futures]
 
 
-def run_study(config: StudyConfig, out: Path, store: Path, command: str, console: Console) -> Path:
+def run_study(
+    config: StudyConfig,
+    out: Path,
+    store: Path,
+    command: str,
+    console: Console,
+    watch: Watch | None = None,
+) -> Path:
     """Runs a study and shows it; gives the report's path.
 
     Args:
@@ -168,13 +176,16 @@ def run_study(config: StudyConfig, out: Path, store: Path, command: str, console
         store: folder of artifacts.
         command: the command line, for the provenance.
         console: where to show it.
+        watch: what live metrics are served from.
 
     Raises:
         InputError: config and data do not go together, a file is bad, a folder cannot be written, or
             a training diverges.
     """
     jobs = len(config.jobs())
-    progress = JobsProgress(console, jobs)
+    if watch is not None:
+        watch.expect(jobs, config.name)
+    progress = JobsProgress(console, jobs, watch)
     restorers = f", {' and '.join(config.restorers)} restorers" if config.restores else ""
     rates = sum(len(one.qualities) for one in config.codecs)
     console.print(

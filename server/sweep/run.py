@@ -19,9 +19,10 @@ from fleet.errors import CampaignFailed, InputError
 from server.cluster import cluster, resources
 from server.config_file import dump_yaml
 from server.gathering import Gathering
+from server.metrics.watch import Watch as Metrics
 from server.pipeline import begin_folder, check_given, check_places
 from server.progress import Progress
-from server.side_by_side import JobsProgress
+from server.side_by_side import JobProgress, JobsProgress
 from server.stages import ArtifactStore
 from server.sweep.config import Optuna, SweepConfig
 from server.sweep.points import Point
@@ -38,12 +39,18 @@ class Sweep:
     """A sweep's config, its folders, and who is told how it goes."""
 
     def __init__(
-        self, config: SweepConfig, out: Path, store: Path, command: str, console: Console
+        self,
+        config: SweepConfig,
+        out: Path,
+        store: Path,
+        command: str,
+        console: Console,
+        metrics: Metrics | None = None,
     ) -> None:
         self.config, self.out, self.store, self.command = config, out, store, command
-        self.console = console
         self.results = Results(config, out)
-        self.progress = JobsProgress(console, config.count, "campaigns")
+        self.progress = JobsProgress(console, config.count, metrics, noun="campaigns")
+        self._jobs: dict[str, tuple[JobProgress, str]] = {}
 
     def run(self) -> None:
         """Runs every campaign that is not done yet, and writes the table of all.
@@ -206,10 +213,19 @@ class Sweep:
             watch.mark_interrupted()
 
     def _look(self, watch: Watch) -> None:
+        """Passes on what the campaigns tell of themselves: they run in processes of their own."""
         for name, label, status in watch.news():
-            if status["state"] == "running":
-                self.progress.tell(label, f"{status['stage'] or 'starts'} {status['share']:.0%}")
-            elif status["state"] == "done" and self.results.take(name):
+            job, before = self._jobs.get(name, (self.progress.job(label), ""))
+            stage = status["stage"] or ""
+            if before and stage != before:
+                # What a stage came to stands in the campaign's own log.
+                job.end("", reused=True)
+            if stage and stage != before:
+                job.start(stage)
+            if stage:
+                job.update(status["share"], status["details"])
+            self._jobs[name] = (job, stage)
+            if status["state"] == "done" and self.results.take(name):
                 self.progress.note = self.results.best
                 self.progress.finished(label)
             elif status["state"] == "failed":
@@ -241,7 +257,14 @@ def _run_chosen(
     )
 
 
-def run_sweep(config: SweepConfig, out: Path, store: Path, command: str, console: Console) -> None:
+def run_sweep(
+    config: SweepConfig,
+    out: Path,
+    store: Path,
+    command: str,
+    console: Console,
+    metrics: Metrics | None = None,
+) -> None:
     """Runs a sweep and shows it.
 
     Args:
@@ -250,6 +273,7 @@ def run_sweep(config: SweepConfig, out: Path, store: Path, command: str, console
         store: folder of artifacts.
         command: the command line, for the provenance.
         console: where to show it.
+        metrics: what live metrics are served from, if they are.
 
     Raises:
         InputError, CampaignFailed: see `Sweep.run`.
@@ -260,6 +284,8 @@ def run_sweep(config: SweepConfig, out: Path, store: Path, command: str, console
         + Text(f": {config.count} campaigns, {fields} with {len(config.seeds)} seeds"),
         soft_wrap=True,
     )
-    sweep = Sweep(config, out.resolve(), store.resolve(), command, console)
+    if metrics is not None:
+        metrics.expect(config.count, config.name)
+    sweep = Sweep(config, out.resolve(), store.resolve(), command, console, metrics)
     sweep.run()
     sweep.results.show(console)

@@ -6,9 +6,12 @@ import io
 import threading
 
 import pytest
+from prometheus_client import generate_latest
 from rich.console import Console
 
 from server import side_by_side
+from server.figures import Evaluated
+from server.metrics.watch import Watch
 from server.side_by_side import JobsProgress, Stopped
 
 
@@ -105,3 +108,24 @@ def test_it_may_be_told_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(lines) == 8 * (3 * 50 + 1)
     assert sum("8 of 8 jobs" in line for line in lines) == 1
     assert "left" not in lines[-1]
+
+
+def test_live_metrics_are_told_what_jobs_tell() -> None:
+    watch = Watch()
+    watch.expect(2, "Study")
+    progress = JobsProgress(Console(file=io.StringIO()), 2, watch)
+    for label, miou in (("bpg 42 seed 0", 0.25), ("bpg 42 seed 1", 0.5)):
+        job = progress.job(label)
+        job.start("evaluate CO")
+        job.update(0.5, "")
+        job.observe(Evaluated("CO", miou))
+        job.end("", reused=True)
+        progress.finished(label)
+    text = generate_latest(watch.registry).decode()
+    for line in (
+        'bitfleet_miou_ratio{campaign="Study: bpg 42 seed 0",configuration="CO"} 0.25',
+        'bitfleet_miou_ratio{campaign="Study: bpg 42 seed 1",configuration="CO"} 0.5',
+        'bitfleet_stages_ended_total{campaign="Study: bpg 42 seed 0",outcome="found"} 1.0',
+        "bitfleet_campaigns_finished_total 2.0",
+    ):
+        assert line in text.splitlines()
