@@ -90,6 +90,11 @@ class Encoder:
             taken, self._latencies = self._latencies, Latencies()
         return taken
 
+    @property
+    def batch(self) -> int:
+        """How many frames are best prepared together; 1: none need be."""
+        return self._codec.batch if isinstance(self._codec, AnalysingCodec) else 1
+
     def pixels(self, ref: FrameRef) -> int:
         """Pixels of a frame as it is captured."""
         captured = self._capture(ref)
@@ -97,6 +102,9 @@ class Encoder:
 
     def prepare(self, refs: Sequence[FrameRef]) -> None:
         """Analyses frames together, where the codec is quicker that way.
+
+        Args:
+            refs: the frames, at most `batch` of them: of those before, as many are remembered.
 
         Raises:
             InputError: as `encode`.

@@ -21,6 +21,7 @@ from fleet.encoder import Encoded, Encoder
 from fleet.fleet_config import FleetConfig
 from fleet.frames.layout import FrameReader, FrameRef
 from fleet.latency import Latencies
+from fleet.overlap import overlapped
 from fleet.rate_control import RateControlConfig
 from fleet.shard import Capture, Delivery, Shard, Shot
 from fleet.upload import Upload
@@ -184,11 +185,31 @@ class VehicleHost:
         return progress, counters, telemetry
 
     def _shoot(self, captures: Sequence[Capture]) -> list[Shot]:
-        for encoder in self._encoders:
-            encoder.prepare([one.ref for one in captures if self._encoder(one.vehicle) is encoder])
-        if self._threads == 1 or len(captures) == 1:
+        alone = self._threads == 1 and all(encoder.batch == 1 for encoder in self._encoders)
+        if alone or len(captures) == 1:
             return [self._shot(capture) for capture in captures]
-        return list(self._pool.map(self._shot, captures))
+        batches: list[list[int]] = []
+        for encoder in self._encoders:
+            of_encoder = [
+                place
+                for place, capture in enumerate(captures)
+                if self._encoder(capture.vehicle) is encoder
+            ]
+            size = encoder.batch if encoder.batch > 1 else max(1, len(of_encoder))
+            batches += [
+                of_encoder[start : start + size] for start in range(0, len(of_encoder), size)
+            ]
+
+        def prepare(batch: Sequence[int]) -> Sequence[int]:
+            encoder = self._encoder(captures[batch[0]].vehicle)
+            encoder.prepare([captures[place].ref for place in batch])
+            return batch
+
+        # While a GPU transforms one batch, threads code the one before.
+        order = [place for batch in batches for place in batch]
+        shots = overlapped(batches, prepare, lambda place: self._shot(captures[place]), self._pool)
+        by_place = dict(zip(order, shots, strict=True))
+        return [by_place[place] for place in range(len(captures))]
 
     def _shot(self, capture: Capture) -> Shot:
         made: dict[float, Encoded] = {}

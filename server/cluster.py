@@ -39,14 +39,26 @@ def cluster() -> Iterator[None]:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         ray.init(address="local", include_dashboard=False, **quiet)
-    # Asked to end, a campaign ends as it does at Ctrl-C: hosts and workers go, what is done stays.
     # Set now, since Ray sets a handler of its own, which prints stacks.
+    with interrupted_by_sigterm():
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Within the block, a process that is asked to end ends as it does at Ctrl-C.
+
+    Hosts and workers go, what is half-written goes, what is done stays. Does nothing but in the main
+    thread, which alone gets signals.
+    """
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
         yield
     finally:
-        ray.shutdown()
         if in_main_thread:
             signal.signal(signal.SIGTERM, before)
 

@@ -6,7 +6,10 @@ import json
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def sync_folder(folder: Path) -> None:
@@ -51,3 +54,13 @@ def put_if_absent(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replaces a JSON file in one step; NaN and infinity are refused."""
     replace_file(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def replace_table(path: Path, table: pa.Table) -> None:
+    """Replaces a Parquet file in one step."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    replace_file(path, sink.getvalue().to_pybytes())

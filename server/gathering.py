@@ -78,7 +78,7 @@ class Gathering:
         else:
             taken = self.calibration_data.train if self.calibration_data else ()
             self._source = Source(
-                _fingerprint(self.data.train), _fingerprint(self.data.test), _fingerprint(taken)
+                fingerprint(self.data.train), fingerprint(self.data.test), fingerprint(taken)
             )
 
     def _root(self) -> tuple[Path, Artifact | None]:
@@ -285,7 +285,7 @@ def count(progress: Teller, done: int, total: int) -> None:
     progress.update(done / max(1, total), f"{done} of {total} frames")
 
 
-def _fingerprint(refs: tuple[FrameRef, ...]) -> str:
+def fingerprint(refs: tuple[FrameRef, ...]) -> str:
     """A digest of files by name, size and time of change: quick, and new when a file is replaced."""
     facts = []
     for ref in refs:

@@ -20,7 +20,8 @@ from models.frame_pairs import FramePairs, NpyPairs
 from models.segmenter import SegmenterConfig, build_segmenter, check_encoder
 from models.segmenter_training import TrainingConfig, TrainingDiverged, fit, prepare
 from server.augmentation import AugmentationConfig
-from server.training import LossTable, OnStep, TrainerConfig, distribute, run_training
+from server.losses import LossTable
+from server.training import OnStep, TrainerConfig, distribute, run_training
 
 Configuration = Literal["OO", "CO", "CC", "OC", "RO", "RC", "RR", "OR", "AO", "BO", "MO"]
 """Train domain + test domain.

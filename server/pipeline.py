@@ -126,13 +126,21 @@ def begin_folder(out: Path, config: str, results: tuple[str, ...]) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
+    make_folder(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         path, text = out / "config.yaml", config.encode()
         if path.exists() and path.read_bytes() != text:
             for name in results:
                 (out / name).unlink(missing_ok=True)
         replace_file(path, text)
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written ({error.strerror})") from None
+
+
+def make_folder(out: Path) -> None:
+    """Makes a folder for results, if it is not there; InputError where it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written ({error.strerror})") from None
 

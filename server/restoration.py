@@ -29,8 +29,9 @@ from models.restorer_training import WEIGHTS, fit_restorer, prepare
 from models.restorer_training_config import RestorerTrainingConfig
 from models.segmenter import SegmenterConfig, SegmenterFeatures, build_segmenter
 from models.training_config import TrainingDiverged
+from server.losses import LossTable
 from server.parallel import WorkerCrash, map_items
-from server.training import LossTable, OnStep, TrainerConfig, distribute, run_training
+from server.training import OnStep, TrainerConfig, distribute, run_training
 
 _MOST_QUALITIES = 4
 """Qualities of the calibration pairs where the config names none."""

@@ -16,13 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 # Train's second version is the default of recent releases; earlier ones want it asked for.
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 import torch
 from pydantic import Field
@@ -87,32 +85,6 @@ class Training(Protocol):
             TrainingDiverged: the loss is no longer a number.
             ValueError: bad input, in one line.
         """
-
-
-class LossTable:
-    """The losses of a training's steps, written as Parquet when it is through.
-
-    Columns: `step`, `loss`, and the loss's parts by name if it has any.
-    """
-
-    def __init__(self, path: Path, on_step: OnStep) -> None:
-        self._path, self._on_step = path, on_step
-        self._rows: dict[int, dict[str, float]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, report: StepReport) -> None:
-        """Keeps a step; one that is reported again, after a restart, takes its own place."""
-        self._rows[report.step] = {"loss": report.loss, **report.parts}
-        self._on_step(report)
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None:
-            steps = sorted(self._rows)
-            names = dict.fromkeys(name for step in steps for name in self._rows[step])
-            columns = {name: [self._rows[step].get(name) for step in steps] for name in names}
-            pq.write_table(pa.table({"step": steps, **columns}), self._path)
 
 
 def distribute(model: nn.Module, device: torch.device, world_size: int) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +78,10 @@ class MshModel:
     ) -> None:
         self.weights, self.device, self.threads = weights, device, threads
         self._bf16 = precision == "bf16"
+        # What threads ask of a GPU to code one batch must not queue behind the transforms of the next.
+        self._beside: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._beside = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
         sizes = (weights.channels, weights.latents)
         self._g_a = self._load("g_a", analysis(*sizes))
         self._h_a = self._load("h_a", hyper_analysis(*sizes))
@@ -121,6 +126,8 @@ class MshModel:
             z_NChw = z_NChw.clamp(-VALUE_LIMIT, VALUE_LIMIT).to(torch.int32)
             means_NMhw, scales_NMhw = self._h_s(z_NChw)
         y_NMhw = y_NMhw.float().contiguous()
+        if self.device.type == "cuda":  # what is given out is ready, for whichever stream
+            torch.cuda.current_stream(self.device).synchronize()
         return [
             Latents(height, width, y, z, means, scales)
             for y, z, means, scales in zip(
@@ -136,11 +143,12 @@ class MshModel:
             latents: of the frame.
             gain: a multiple of 1/GAIN_ONE.
         """
-        values, indexes = self._quantise(latents, gain)
-        y_bits = self._cost(values, indexes)
-        z = latents.z_Chw.long()
-        channels = torch.arange(len(z), device=z.device)[:, None, None].expand_as(z)
-        return y_bits + self._cost(z, channels) + OVERHEAD_BITS
+        with self._coding():
+            values, indexes = self._quantise(latents, gain)
+            y_bits = self._cost(values, indexes)
+            z = latents.z_Chw.long()
+            channels = torch.arange(len(z), device=z.device)[:, None, None].expand_as(z)
+            return y_bits + self._cost(z, channels) + OVERHEAD_BITS
 
     def _cost(self, values: torch.Tensor, indexes: torch.Tensor) -> float:
         places = values - self._offsets[indexes]
@@ -165,14 +173,15 @@ class MshModel:
     @torch.inference_mode()
     def encode(self, latents: Latents, gain: int) -> Coded:
         """A frame's bytes at a gain, a multiple of 1/GAIN_ONE."""
-        y, y_indexes = (_flat(tensor) for tensor in self._quantise(latents, gain))
-        z = _flat(latents.z_Chw)
+        with self._coding():
+            y, y_indexes = (_flat(tensor) for tensor in self._quantise(latents, gain))
+            z, means = _flat(latents.z_Chw), _flat(latents.means_Mhw)
         z_indexes = _channel_indexes(latents.z_Chw.shape)
         payload = encode(
             np.concatenate([z, y]), np.concatenate([z_indexes, y_indexes]), self._tables
         )
         size = (latents.height, latents.width, gain)
-        return Coded(payload, latent_digest(size, z, y, _flat(latents.means_Mhw), y_indexes))
+        return Coded(payload, latent_digest(size, z, y, means, y_indexes))
 
     @torch.inference_mode()
     def decode(self, coded: Coded, height: int, width: int, gain: int) -> U8:
@@ -203,6 +212,10 @@ class MshModel:
             frame = (x_N3HW[0, :, :height, :width] * 255).round().clamp(0, 255).to(torch.uint8)
             pixels: U8 = frame.permute(1, 2, 0).contiguous().cpu().numpy()
             return pixels
+
+    def _coding(self) -> AbstractContextManager[object]:
+        """Where the small steps before entropy coding run; each ends by reading its result back."""
+        return nullcontext() if self._beside is None else torch.cuda.stream(self._beside)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)

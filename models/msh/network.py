@@ -43,20 +43,22 @@ class VariableRateMsh(nn.Module):
             Frames (N, 3, H, W) around 0–1, not clamped, and bits (N,), headers left out.
         """
         net, gains_N111 = self.net, gains_N[:, None, None, None]
-        y_NMhw = net.g_a(frames_N3HW)
-        z_NChw = net.h_a(y_NMhw)
-        _, z_likelihoods = net.entropy_bottleneck(z_NChw)
-        medians = net.entropy_bottleneck.quantiles[:, 0, 1].detach()[None, :, None, None]
-        z_hat_NChw = quantize_ste(z_NChw - medians) + medians
-        scales_NMhw, means_NMhw = net.h_s(z_hat_NChw).chunk(2, 1)
-        _, y_likelihoods = net.gaussian_conditional(
-            y_NMhw * gains_N111, scales_NMhw * gains_N111, means=means_NMhw * gains_N111
-        )
-        y_hat_NMhw = quantize_ste((y_NMhw - means_NMhw) * gains_N111) / gains_N111 + means_NMhw
+        y_NMhw = net.g_a(frames_N3HW).float()
+        z_NChw = net.h_a(y_NMhw).float()
+        # Likelihoods are differences of numbers near each other: bf16 has not the digits for them.
+        with torch.autocast(frames_N3HW.device.type, enabled=False):
+            _, z_likelihoods = net.entropy_bottleneck(z_NChw)
+            medians = net.entropy_bottleneck.quantiles[:, 0, 1].detach()[None, :, None, None]
+            z_hat_NChw = quantize_ste(z_NChw - medians) + medians
+            scales_NMhw, means_NMhw = net.h_s(z_hat_NChw).chunk(2, 1)
+            _, y_likelihoods = net.gaussian_conditional(
+                y_NMhw * gains_N111, scales_NMhw * gains_N111, means=means_NMhw * gains_N111
+            )
+            y_hat_NMhw = quantize_ste((y_NMhw - means_NMhw) * gains_N111) / gains_N111 + means_NMhw
+            bits_N = (
+                y_likelihoods.log().flatten(1).sum(1) + z_likelihoods.log().flatten(1).sum(1)
+            ) / -LN2
         decoded_N3HW: torch.Tensor = net.g_s(y_hat_NMhw)
-        bits_N = (
-            y_likelihoods.log().flatten(1).sum(1) + z_likelihoods.log().flatten(1).sum(1)
-        ) / -LN2
         return decoded_N3HW, bits_N
 
     def auxiliary_loss(self) -> torch.Tensor:

@@ -74,13 +74,15 @@ def fit_msh(
 
     Args:
         network: to be trained, or trained further.
-        files: ``.npy`` frames, uint8 (H, W, 3), at least one, none smaller than a crop.
+        files: ``.npy`` frames, uint8 (H, W, 3), at least one, none smaller than a crop. Their names
+            tell one run's frames from another's.
         config: how to train.
         seed: of crops, qualities and noise; not of the initial weights.
         device: where to train.
         folder: created if missing.
-        on_step: called after each step; ``parts`` are `bpp` and `distortion` (255² × the mean squared
-            error of pixels 0–1, or 1 − MS-SSIM), means of the step's crops.
+        on_step: called after each step, before the checkpoint that has it; ``parts`` are `bpp` and
+            `distortion` (255² × the mean squared error of pixels 0–1, or 1 − MS-SSIM), means of the
+            step's crops.
         validate: called every ``validate_every`` steps and at the end with the moving average, in
             evaluation mode, and the steps done.
 
@@ -91,13 +93,32 @@ def fit_msh(
     if not files:
         raise ValueError("no frames to train on")
     folder.mkdir(parents=True, exist_ok=True)
+    digest = check_folder(network, files, config, seed, folder)
     network.to(device)
-    fields = config.model_dump(exclude={"checkpoint_every", "validate_every"})
-    digest = run_digest(["msh", fields, seed, len(files)], network)
     sampler = PatchSampler(FrameFiles(files), seed, config.batch_size, config.crop)
     devices = [device] if device.type == "cuda" else []
     with cpu_threads(config.threads), torch.random.fork_rng(devices):
         _Run(network, sampler, config, device, folder, digest).go(on_step, validate)
+
+
+def check_folder(
+    network: VariableRateMsh,
+    files: Sequence[Path],
+    config: MshTrainingConfig,
+    seed: int,
+    folder: Path,
+) -> str:
+    """What makes a run this run: a digest of config, seed, names of the frames and initial weights.
+
+    Raises:
+        ValueError: the folder holds another run's checkpoint or network; names the file.
+    """
+    fields = config.model_dump(exclude={"checkpoint_every", "validate_every"})
+    digest = run_digest(["msh", fields, seed, [file.name for file in files]], network)
+    for file in (folder / TRAINED, folder / CHECKPOINT):
+        if file.exists() and read_metadata(file).get("run") != digest:
+            raise ValueError(f"{file}: of another run (config, seed, frames or weights differ)")
+    return digest
 
 
 @dataclass
@@ -116,9 +137,6 @@ class _Run:
     ) -> None:
         config, network = self.config, self.network
         trained, checkpoint = self.folder / TRAINED, self.folder / CHECKPOINT
-        for file in (trained, checkpoint):
-            if file.exists() and read_metadata(file).get("run") != self.digest:
-                raise ValueError(f"{file}: of another run (config, seed, frames or weights differ)")
         if trained.exists():
             load_weights(network, trained)
             network.eval()
@@ -147,14 +165,16 @@ class _Run:
                 optimiser.step()
             done = step + 1
             follow(average, network, decay_at(config.ema_decay, done))
-            if done % config.checkpoint_every == 0:
-                save_state(checkpoint, modules, optimisers, done, self.digest)
+            # What is told of a step comes before the checkpoint that has it: a run that goes on from
+            # there does not tell it again.
             if on_step is not None:
                 seconds = time.monotonic() - begun
                 parts = {name: values[name] for name in ("bpp", "distortion")}
                 on_step(StepReport(done, config.steps, values["total"], rate, seconds, parts))
             if validate is not None and (done % config.validate_every == 0 or done == config.steps):
                 validate(average, done)
+            if done % config.checkpoint_every == 0:
+                save_state(checkpoint, modules, optimisers, done, self.digest)
         follow(network, average, 0.0)
         network.eval()
         write_tensors(trained, network.state_dict(), {"run": self.digest})

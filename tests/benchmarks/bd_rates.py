@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from rate_distortion import Curve, bd_rate
 
-from fleet.codecs import codec_config
+from fleet.codecs import AnalysingCodec, codec_config
 from models.metrics import ms_ssim, psnr
 
 QUALITIES = {
@@ -32,17 +32,25 @@ QUALITIES = {
 PUBLISHED = ("compressai-mbt2018-mean_mse_cpu", "mbt2018-mean-vbr-ans")
 
 
-def measure(job: tuple[Path, str, dict[str, Any], float]) -> tuple[float, float, float]:
-    """bpp, PSNR in dB and MS-SSIM in dB of an image."""
-    path, name, settings, quality = job
+def measure(job: tuple[Path, str, dict[str, Any]]) -> list[tuple[float, float, float]]:
+    """bpp, PSNR in dB and MS-SSIM in dB of an image at each of a codec's qualities."""
+    path, name, settings = job
     frame = np.asarray(Image.open(path).convert("RGB"))
     codec = codec_config(name, **settings).build()
-    bitstream = codec.encode(frame, quality)
+    encode: Callable[[float], bytes] = lambda quality: codec.encode(frame, quality)  # noqa: E731
+    if isinstance(codec, AnalysingCodec):  # transforms once, whatever the rate
+        (analysis,) = codec.analyse([frame])
+        encode = analysis.encode
     pixels = frame.shape[0] * frame.shape[1]
-    decoded = codec.decode(bitstream, pixels)
-    similar = ms_ssim(frame, decoded)
-    assert similar is not None, f"{path} is too small for MS-SSIM"
-    return 8 * len(bitstream) / pixels, psnr(frame, decoded), float(-10 * np.log10(1 - similar))
+    rows = []
+    for quality in QUALITIES[name]:
+        bitstream = encode(quality)
+        decoded = codec.decode(bitstream, pixels)
+        similar = ms_ssim(frame, decoded)
+        assert similar is not None, f"{path} is too small for MS-SSIM"
+        decibels = float(-10 * np.log10(1 - similar))
+        rows.append((8 * len(bitstream) / pixels, psnr(frame, decoded), decibels))
+    return rows
 
 
 def main() -> None:
@@ -61,14 +69,13 @@ def main() -> None:
     curves: dict[str, Curve] = {}
     with ProcessPoolExecutor(args.jobs) as pool:
         for name in dict.fromkeys(["bpg", *args.codecs]):
-            points = list(product(QUALITIES[name], images))
-            jobs = [(path, name, settings.get(name, {}), quality) for quality, path in points]
-            rows = np.array(list(pool.map(measure, jobs, chunksize=4)))
-            curve = rows.reshape(len(QUALITIES[name]), len(images), 3).mean(1)
+            jobs = [(path, name, settings.get(name, {})) for path in images]
+            curve = np.array(list(pool.map(measure, jobs))).mean(0)
             curves[name] = curve
             for quality, (bpp, decibels, similar) in zip(QUALITIES[name], curve, strict=True):
                 print(
-                    f"{name:5} {quality:5g}  {bpp:7.4f} bpp  {decibels:6.2f} dB  {similar:6.2f} dB"
+                    f"{name:5} {quality:5g}  {bpp:7.4f} bpp  {decibels:6.2f} dB  {similar:6.2f} dB",
+                    flush=True,
                 )
     print(f"BD-rates against BPG 4:4:4 on {len(images)} images (PSNR, MS-SSIM)")
     reference = curves.pop("bpg")

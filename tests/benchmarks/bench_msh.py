@@ -6,7 +6,8 @@
 Prints, as medians of interleaved repetitions: the entropy coder's time and size for latents of
 192×64×128 drawn from the scale table, and a frame's encode and decode, broken down into analysis, hyper
 path, entropy coding and synthesis. Random weights, or with --network those of a training, which also
-tell what integers in the hyper path cost in bits.
+tell what the integers cost: bits written against those of the float network's likelihoods, and against
+CompressAI's coder, over frames of Kodak and of CamVid's validation split.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from models.msh.export import SCALES, export, from_published
 from models.msh.model import MshModel
 from models.msh.network import build_msh
 from models.msh.rans import Decoder, encode
-from models.msh.rate import GAIN_ONE
+from models.msh.rate import GAIN_ONE, gain_of, quality_of
 from models.msh.training_config import MshNetworkConfig
 
 REPETITIONS = 5
+COST_QUALITIES = (0.0, 2.0, 4.0, 6.0, 8.0)
 
 
 def medians(actions: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -126,6 +128,43 @@ def codecs(
     )
 
 
+def rate_cost(net: MeanScaleHyperprior, model: MshModel, frames: list[np.ndarray]) -> None:
+    """Bits written at several qualities against what floats would say that they are worth."""
+    device = model.device
+    medians = net.entropy_bottleneck.quantiles[:, 0, 1].detach()[None, :, None, None]
+    ours, ideal = dict.fromkeys(COST_QUALITIES, 0.0), dict.fromkeys(COST_QUALITIES, 0.0)
+    theirs = 0
+    for frame in frames:
+        x_13HW = torch.from_numpy(frame).to(device).permute(2, 0, 1)[None].float() / 255
+        (latents,) = model.analyse([frame])
+        with torch.inference_mode():
+            theirs += 8 * sum(len(string[0]) for string in net.compress(x_13HW)["strings"])
+            y = net.g_a(x_13HW)
+            z = net.h_a(y)
+            _, likelihoods = net.entropy_bottleneck(z, training=False)
+            z_bits = -float(likelihoods.double().log2().sum())
+            scales, means = net.h_s((z - medians).round() + medians).chunk(2, 1)
+            for quality in COST_QUALITIES:
+                gain = gain_of(quality)
+                g = gain / GAIN_ONE
+                _, likelihoods = net.gaussian_conditional(y * g, scales * g, means * g, False)
+                ideal[quality] += z_bits - float(likelihoods.double().log2().sum())
+                ours[quality] += 8 * len(model.encode(latents, gain).payload)
+    print(f"bits written against the float network's likelihoods, {len(frames)} frames")
+    for quality in COST_QUALITIES:
+        excess = ours[quality] / ideal[quality] - 1
+        print(f"  quality {quality:3g}: {ours[quality]:12,.0f} bits, {excess:+.3%}")
+    one = quality_of(GAIN_ONE)
+    print(f"  against CompressAI's coder, quality {one:g}: {ours[one] / theirs - 1:+.3%}")
+
+
+def whole(path: Path) -> np.ndarray:
+    """An image, cropped to multiples of 64."""
+    frame = np.asarray(Image.open(path).convert("RGB"))
+    height, width = (side // 64 * 64 for side in frame.shape[:2])
+    return frame[:height, :width].copy()
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -134,6 +173,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, nargs=2, default=[128, 192], metavar=("N", "M"))
     parser.add_argument("--network", type=Path, help="of a training with as many channels")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--every", type=int, default=6, help="for the bits, every so manyth frame")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -147,8 +187,13 @@ def main() -> None:
     net = net.to(device)
     model = MshModel(weights, device, threads=args.threads)
     paths = sorted((args.data / "camvid" / "leftImg8bit" / "val").glob("*/*.png"))
+    if args.network is not None:
+        chosen = [*sorted((args.data / "kodak").glob("*.png")), *paths][:: args.every]
+        if not chosen:
+            parser.error(f"--data {args.data}: holds neither kodak/ nor camvid/")
+        rate_cost(net, model, [whole(path) for path in chosen])
     if paths:
-        frame = np.asarray(Image.open(paths[0]).convert("RGB"))[:320, :448]
+        frame = whole(paths[0])
     else:
         frame = np.random.default_rng(0).integers(0, 256, (320, 448, 3), dtype=np.uint8)
     entropy_coders(net.cpu(), model)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from compressai.models import MeanScaleHyperprior
 from pydantic import ValidationError
 
 from fleet.budget import Allowance
@@ -33,7 +35,7 @@ def test_the_header_is_small_and_says_what_it_must(make_frame, codec) -> None:
     assert len(bitstream) == HEADER_BYTES + length
 
 
-@pytest.mark.parametrize("size", [(64, 64), (100, 70), (33, 190)])
+@pytest.mark.parametrize("size", [(64, 64), (100, 70), (33, 190), (192, 384)])
 def test_a_budget_is_met_and_never_exceeded(make_frame, codec, size) -> None:
     """A budget per frame: at least 98 % of it is used, with two entropy codings at most."""
     frame = make_frame(*size)
@@ -51,8 +53,8 @@ def test_a_budget_is_met_and_never_exceeded(make_frame, codec, size) -> None:
         choice = controller.choose(0, frame.size // 3, allowance, encode, analysis.bits)
         assert choice.bits == made[-1] <= limit
         assert len(made) == choice.encodes <= 2
-        # Payloads are whole 32-bit words, which tiny budgets feel.
-        assert choice.bits >= 0.98 * limit - 96
+        # Payloads are whole 32-bit words, and estimates up to one too high: tiny budgets feel it.
+        assert choice.bits >= 0.98 * limit - (96 if limit < 6000 else 0)
 
 
 def test_bounds_of_the_budget(make_frame, codec) -> None:
@@ -71,12 +73,60 @@ def test_bounds_of_the_budget(make_frame, codec) -> None:
     assert coarsest.quality == 0.0
 
 
-def test_together_they_are_coded_as_alone(make_frame, codec) -> None:
-    frames = [make_frame(64, 96, seed) for seed in range(3)]
-    for frame, analysis in zip(frames, codec.analyse(frames), strict=True):
-        decoded = codec.decode(analysis.encode(3.0), 64 * 96)
-        alone = codec.decode(codec.encode(frame, 3.0), 64 * 96)
-        assert np.abs(decoded.astype(int) - alone).mean() < 1
+def test_together_they_are_coded_as_alone_to_the_bit(make_frame, codec) -> None:
+    """On a CPU: a batch of four, two threads, without oneDNN."""
+    frames = [make_frame(64, 96, seed) for seed in range(4)]
+    threaded = codec_config("msh", threads=2).build()
+    together, by_threads = codec.analyse(frames), threaded.analyse(frames)
+    for frame, one, other in zip(frames, together, by_threads, strict=True):
+        alone = codec.encode(frame, 3.0)
+        assert one.encode(3.0) == other.encode(3.0) == alone
+        assert np.array_equal(codec.decode(alone, 64 * 96), threaded.decode(alone, 64 * 96))
+
+
+def test_bf16_transforms_serve_and_are_read_by_others(make_frame, codec) -> None:
+    frame = make_frame(100, 70)
+    half = codec_config("msh", precision="bf16").build()
+    bitstream = half.encode(frame, 4.0)
+    pictures = [one.decode(bitstream, 7000).astype(int) for one in (half, codec)]
+    assert np.abs(pictures[0] - pictures[1]).mean() < 2
+    assert len(bitstream) == pytest.approx(len(codec.encode(frame, 4.0)), rel=0.05)
+
+
+def test_published_weights_are_known_by_their_name(make_frame, monkeypatch) -> None:
+    """What CompressAI would download is stood in for by a network of its, with random weights."""
+    asked = []
+
+    def published(quality: int, metric: str, pretrained: bool) -> MeanScaleHyperprior:
+        asked.append((quality, metric, pretrained))
+        torch.manual_seed(quality)
+        return MeanScaleHyperprior(16, 24)
+
+    monkeypatch.setattr("models.msh.export.mbt2018_mean", published)
+    frame = make_frame(64, 64)
+    mean = codec_config("msh", weights="zoo:mbt2018-mean:q3")
+    similar = codec_config("msh", weights="zoo:mbt2018-mean:ms-ssim:q5")
+    assert asked == [(3, "mse", True), (5, "ms-ssim", True)]
+    assert mean.digest != similar.digest
+    bitstream = mean.build().encode(frame, 4.0)
+    assert mean.build().decode(bitstream, 4096).shape == frame.shape
+    with pytest.raises(BitstreamError, match=rf"weights {mean.digest}"):
+        similar.build().decode(bitstream, 4096)
+
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("models.msh.export.mbt2018_mean", unreachable)
+    with pytest.raises(
+        InputError, match=r"zoo:mbt2018-mean:q7 cannot be downloaded \(no network\)"
+    ):
+        codec_config("msh", weights="zoo:mbt2018-mean:q7")
+
+
+@pytest.mark.parametrize("shape", [(0, 64, 3), (64, 0, 3), (1, 16_385, 3), (16_385, 1, 3)])
+def test_a_frame_of_a_size_that_cannot_be_held_is_named(codec, shape) -> None:
+    with pytest.raises(ValueError, match=r"msh takes sides of 1 to 16384"):
+        codec.encode(np.zeros(shape, np.uint8), 4.0)
 
 
 MUTATIONS = 10_000
