@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from fleet.codecs import codec_names
 from fleet.errors import BitstreamError, CampaignFailed, InputError
+from server.folders import out_folder, store_folder
 from server.metrics.options import add_metrics_options, metrics_of
+from server.version import version
 
 _FAILED = 1
 _BAD_INPUT = 2
@@ -33,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        return int(options.run(options))
+        with _ends_as_interrupted():
+            return int(options.run(options))
     except (InputError, BitstreamError) as error:
         print(f"bitfleet: {error}", file=sys.stderr)
         return _BAD_INPUT
@@ -48,6 +54,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bitfleet: interrupted; the same command carries on from here", file=sys.stderr)
         return _INTERRUPTED
+
+
+@contextmanager
+def _ends_as_interrupted() -> Iterator[None]:
+    """Asked to end (SIGTERM), a command ends as at Ctrl-C: what is done stays, and is said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -72,8 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Simulates a fleet that collects images under a bit budget, trains a segmenter "
         "on what arrives, and reports its accuracy against the cost of collecting the data.",
     )
-    version = importlib.metadata.version("bitfleet")
-    parser.add_argument("--version", action="version", version=f"bitfleet {version}")
+    parser.add_argument("--version", action="version", version=f"bitfleet {version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     for name, run, what, helps, example in (
@@ -88,8 +110,15 @@ def _parser() -> argparse.ArgumentParser:
             "overrides", nargs="*", metavar="KEY=VALUE",
             help=f"e.g. {example}",
         )  # fmt: skip
-        command.add_argument("--out", type=Path, required=True, help=f"the {what}'s folder")
+        command.add_argument(
+            "--out", type=Path, help=f"the {what}'s folder (default: $BITFLEET_RUNS, or runs, and "
+            "in it the config file's name)",
+        )  # fmt: skip
         if name != "train-codec":
+            command.add_argument(
+                "--copy-to", metavar="URI", help="copy the folder there when done, without its "
+                "artifacts, e.g. s3://bucket/folder",
+            )  # fmt: skip
             command.add_argument(
                 "--store", type=Path, help="folder of artifacts to share with others "
                 f"(default: artifacts/ in the {what}'s folder)",
@@ -145,16 +174,40 @@ def _parser() -> argparse.ArgumentParser:
 # What a command needs is imported when it runs: `bitfleet --help` must not wait for torch and Ray.
 
 
+def _command() -> str:
+    """The command line, for the provenance."""
+    return shlex.join(["bitfleet", *sys.argv[1:]])
+
+
+def _folders(options: argparse.Namespace) -> tuple[Path, Path]:
+    """Where results and artifacts go."""
+    out = out_folder(options.out, options.config)
+    return out, store_folder(options.store, out)
+
+
+@contextmanager
+def _copied(uri: str | None, out: Path, store: Path) -> Iterator[None]:
+    """Copies the folder when what makes it is done; first looks whether it can be copied there."""
+    if uri is None:
+        yield
+        return
+    from server.copying import CopyTarget
+
+    target = CopyTarget(uri, out.resolve())
+    yield
+    target.copy(store.resolve())
+    print(f"copied to {uri}")
+
+
 def _simulate(options: argparse.Namespace) -> int:
     from server.campaign import CampaignConfig
     from server.config_file import load_config
     from server.simulate import simulate
 
     config = load_config(CampaignConfig, options.config, options.overrides)
-    command = shlex.join(["bitfleet", *sys.argv[1:]])
-    store = options.store or options.out / "artifacts"
-    with metrics_of(options) as watch:
-        simulate(config, options.out, store, command, watch=watch)
+    out, store = _folders(options)
+    with metrics_of(options) as watch, _copied(options.copy_to, out, store):
+        simulate(config, out, store, _command(), watch=watch)
     return 0
 
 
@@ -166,10 +219,9 @@ def _sweep(options: argparse.Namespace) -> int:
     from server.sweep.run import run_sweep
 
     config = load_config(SweepConfig, options.config, options.overrides)
-    command = shlex.join(["bitfleet", *sys.argv[1:]])
-    store = options.store or options.out / "artifacts"
-    with metrics_of(options) as watch:
-        run_sweep(config, options.out, store, command, Console(), watch)
+    out, store = _folders(options)
+    with metrics_of(options) as watch, _copied(options.copy_to, out, store):
+        run_sweep(config, out, store, _command(), Console(), watch)
     return 0
 
 
@@ -181,10 +233,9 @@ def _study(options: argparse.Namespace) -> int:
     from server.study.run import run_study
 
     config = load_config(StudyConfig, options.config, options.overrides)
-    command = shlex.join(["bitfleet", *sys.argv[1:]])
-    store = options.store or options.out / "artifacts"
-    with metrics_of(options) as watch:
-        run_study(config, options.out, store, command, Console(), watch)
+    out, store = _folders(options)
+    with metrics_of(options) as watch, _copied(options.copy_to, out, store):
+        run_study(config, out, store, _command(), Console(), watch)
     return 0
 
 
@@ -204,7 +255,8 @@ def _train_codec(options: argparse.Namespace) -> int:
     from server.config_file import load_config
 
     config = load_config(CodecTrainingConfig, options.config, options.overrides)
-    train_codec(config, options.out, shlex.join(["bitfleet", *sys.argv[1:]]), Console())
+    out = out_folder(options.out, options.config)
+    train_codec(config, out, _command(), Console())
     return 0
 
 

@@ -14,13 +14,18 @@ from typing import Any
 import ray
 
 from fleet.errors import InputError
+from server.joining import given_address, join
 
 
 @contextmanager
 def cluster() -> Iterator[None]:
     """Connects to the cluster of RAY_ADDRESS, or starts a local one for as long as it is needed.
 
-    Where this process is connected already, that connection is used and left alone.
+    A Ray job's driver finds RAY_ADDRESS and its token set. Where this process is connected already,
+    that connection is used and left alone.
+
+    Raises:
+        InputError: nobody answers at RAY_ADDRESS, or the token is not the cluster's.
     """
     if ray.is_initialized():
         yield
@@ -28,12 +33,9 @@ def cluster() -> Iterator[None]:
     # Workers must use this environment as it is, not have `uv run` build one for each of them.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if os.environ.get("RAY_ADDRESS"):
-        try:
-            ray.init(**quiet)
-        except ConnectionError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"RAY_ADDRESS: no cluster answers there ({reason})") from None
+    address = given_address()
+    if address is not None:
+        join(address, quiet)
     else:
         # A local cluster listens on this machine only; there is no one to authenticate.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")

@@ -20,6 +20,7 @@ from server.collection import check_cluster as check_hosts
 from server.config_file import dump_yaml
 from server.durable import replace_file, write_json
 from server.gathering import Gathering
+from server.joining import check_address
 from server.learning import RESTORED
 from server.pictures import write_pictures
 from server.progress import Progress
@@ -28,6 +29,7 @@ from server.report import write_report
 from server.restoration import read_restorer
 from server.results import write_result
 from server.scoring import Scoring
+from server.shared_folders import check_shared
 from server.stages import ArtifactStore
 from server.status import StatusFile
 from server.training import check_cluster as check_trainer
@@ -46,7 +48,7 @@ class Pipeline:
     def run(self) -> dict[str, Any]:
         """Runs every stage that is not done yet; gives the result row.
 
-        The frames are looked at first, and only then a cluster is connected to, or started. Writes
+        The frames are looked at first, and only then a cluster is joined, or started. Writes
         the campaign's folder: config.yaml, provenance.json, manifest/, ledger.parquet, result.json,
         report.html, the tables that the report is drawn from, and `restorer.safetensors` where one
         was used.
@@ -56,18 +58,22 @@ class Pipeline:
                 cannot be written.
         """
         began, started = time.monotonic(), now()
+        check_address()
         check_given(self.config, self.out)
         gathering = Gathering(self.config, self.store, self.progress)
         begin_folder(self.out, dump_yaml(self.config), _RESULTS)
         status = StatusFile(self.out)
         self.progress.listeners.append(status)
         with status.kept():
-            return self._run(gathering, began, started)
+            return self._run(gathering, status, began, started)
 
-    def _run(self, gathering: Gathering, began: float, started: str) -> dict[str, Any]:
-        with cluster():
+    def _run(
+        self, gathering: Gathering, status: StatusFile, began: float, started: str
+    ) -> dict[str, Any]:
+        with cluster(), status.told_at_once():
             # Said now, not after hours of encoding.
             check_places(self.config)
+            check_folders(self.out, self.store.root, self.config)
             scoring = Scoring(gathering)
             scoring.prepare()
             scores = scoring.scores()
@@ -151,6 +157,12 @@ def check_places(config: CampaignConfig) -> None:
     check_trainer(config.learning.trainer, "learning.trainer")
     if config.restoration is not None:
         check_trainer(config.restoration.trainer, "restoration.trainer")
+
+
+def check_folders(out: Path, store: Path, config: CampaignConfig) -> None:
+    """Raises InputError for a folder that not all nodes of the cluster share."""
+    read = {} if config.data.root is None else {"data.root": config.data.root.resolve()}
+    check_shared({"--out": out, "--store": store}, read)
 
 
 def now() -> str:

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from server.version import version
+
 _PACKAGES = (
-    "bitfleet", "av", "numpy", "pillow", "pyarrow", "pydantic", "ray",
+    "av", "numpy", "pillow", "pyarrow", "pydantic", "ray",
     "segmentation-models-pytorch", "torch",
 )  # fmt: skip
 
@@ -28,6 +30,7 @@ def provenance(seed: int, command: str, started: str, finished: str) -> dict[str
     return {
         "versions": {
             "python": platform.python_version(),
+            "bitfleet": version(),
             **{package: importlib.metadata.version(package) for package in _PACKAGES},
         },
         "git_revision": git_revision(),

@@ -60,6 +60,18 @@ class StatusFile:
             raise
         self._close("done")
 
+    @contextmanager
+    def told_at_once(self) -> Iterator[None]:
+        """Writes an interruption down before the contexts around this one are left.
+
+        Shutting a cluster down takes seconds, and whoever stopped a job may not wait for them.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._close("interrupted")
+            raise
+
     def start(self, stage: str) -> None:
         """Begins a stage."""
         self._facts.update(stage=stage, share=0.0, details="")

@@ -18,10 +18,11 @@ from server.cluster import cluster, resources
 from server.config_file import dump_yaml
 from server.durable import write_json
 from server.gathering import Gathering
+from server.joining import check_address
 from server.learning import CALIBRATED, RESTORED
 from server.metrics.watch import Watch
 from server.pictures import write_study_pictures
-from server.pipeline import begin_folder, check_places, now
+from server.pipeline import begin_folder, check_folders, check_places, now
 from server.provenance import provenance
 from server.report import write_study_report
 from server.scoring import Scoring
@@ -69,11 +70,13 @@ class Study:
         """
         began, started = time.monotonic(), now()
         config = self.config
+        check_address()
         # The data is looked at before anything is started; scenes are made here, once.
         Gathering(config.campaign, self.store, self.progress.job("data"))
         begin_folder(self.out, dump_yaml(config), RESULTS)
         with cluster():
             check_places(config.campaign)
+            check_folders(self.out, self.store.root, config.campaign)
             results = self._jobs()
             write_rate_distortion(config, results, self.out, self.progress.job("rates"))
         rows = write_rows(results, self.out / "study.parquet")

@@ -19,8 +19,9 @@ from fleet.errors import CampaignFailed, InputError
 from server.cluster import cluster, resources
 from server.config_file import dump_yaml
 from server.gathering import Gathering
+from server.joining import check_address
 from server.metrics.watch import Watch as Metrics
-from server.pipeline import begin_folder, check_given, check_places
+from server.pipeline import begin_folder, check_folders, check_given, check_places
 from server.progress import Progress
 from server.side_by_side import JobProgress, JobsProgress
 from server.stages import ArtifactStore
@@ -62,6 +63,7 @@ class Sweep:
                 or the folder holds results of another version.
             CampaignFailed: campaigns failed; the others are in the table.
         """
+        check_address()
         points = self.config.points()
         for point in points:
             check_given(point.campaign(self.config.campaign), self.out / CAMPAIGNS / point.folder)
@@ -94,6 +96,7 @@ class Sweep:
         widest = max(campaigns, key=lambda campaign: places(campaign).required_resources["CPU"])
         with self._cluster(), self._watched(points):
             check_places(widest)
+            check_folders(self.out, self.store, widest)
             self._check_fits(places(widest))
             # Where campaigns differ in what they need, trials do, too; so each asks for its own.
             for need, group in _by_need(campaigns, named):
@@ -113,6 +116,7 @@ class Sweep:
             return
         with self._cluster(), self._watched([]):
             check_places(base)
+            check_folders(self.out, self.store, base)
             self._check_fits(places(base))
             trainable = tune.with_resources(
                 tune.with_parameters(_run_chosen, config=self.config, sweep=self._where()),
