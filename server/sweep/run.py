@@ -28,7 +28,7 @@ from server.stages import ArtifactStore
 from server.sweep.config import Optuna, SweepConfig
 from server.sweep.points import Point
 from server.sweep.results import CAMPAIGNS, Results
-from server.sweep.search import OBJECTIVES, optuna_search, suggested
+from server.sweep.search import optuna_search, suggested
 from server.sweep.trial import places, run_campaigns
 from server.sweep.watch import Watch
 
@@ -134,8 +134,6 @@ class Sweep:
                 num_samples=samples,
                 search_alg=searcher,
                 max_concurrent_trials=self.config.parallel or 0,
-                metric=list(OBJECTIVES) if searcher is not None else None,  # type: ignore[arg-type]
-                mode=["max", "min"] if searcher is not None else None,  # type: ignore[arg-type]
             ),
             run_config=tune.RunConfig(
                 name=f"run-{time.time_ns()}",

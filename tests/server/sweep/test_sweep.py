@@ -140,11 +140,11 @@ def test_what_is_missing_is_run_and_nothing_else(swept: Path, scenes: Path) -> N
 def test_a_campaign_that_fails_is_named_and_the_others_are_in_the_table(
     ray_cluster: None, scenes: Path, tmp_path: Path
 ) -> None:
-    # So little is granted that no frame can be sent, and nothing can be trained on.
-    vary = {"budget.bits_per_hour": [1, 300_000]}
-    with pytest.raises(CampaignFailed, match="bits-per-hour-1-seed-0"):
+    # So slow a link that no frame arrives, and nothing can be trained on.
+    vary = {"fleet.uplink.bits_per_second": [1, 600]}
+    with pytest.raises(CampaignFailed, match="bits-per-second-1-seed-0"):
         sweep(make(scenes, vary=vary, seeds=[0]), tmp_path / "out")
-    assert [row["config.budget.bits_per_hour"] for row in table(tmp_path / "out")] == [300_000]
+    assert [row["config.fleet.uplink.bits_per_second"] for row in table(tmp_path / "out")] == [600]
     facts = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert len(facts["failed"]) == 1
 
