@@ -35,7 +35,13 @@ def make_app(catalogue: Catalogue) -> Dash:
     app.logger.setLevel(logging.WARNING)
     app.layout = _layout()
 
-    @app.callback(Output("news", "data"), Input("clock", "n_intervals"), State("have", "data"))
+    # While a page waits for its news it asks no more: an answer that is overtaken is thrown away.
+    @app.callback(
+        Output("news", "data"),
+        Input("clock", "n_intervals"),
+        State("have", "data"),
+        running=[(Output("clock", "disabled"), True, False)],
+    )
     def tell(_: int, have: dict[str, int] | None) -> Any:
         """What the page lacks."""
         held = have or {}
@@ -50,7 +56,6 @@ def make_app(catalogue: Catalogue) -> Dash:
     call(
         "draw",
         *(Output(name, "figure") for name in _FIGURES),
-        Input("state", "data"),
         Input("have", "data"),
     )
     call("restore", Input("url", "search"))
@@ -72,7 +77,6 @@ def _layout() -> html.Div:
             dcc.Interval(id="clock", interval=_EVERY_MS),
             dcc.Store(id="news"),
             dcc.Store(id="have"),
-            dcc.Store(id="state"),
             html.Header([
                 html.P("Bitfleet dashboard", className="eyebrow"),
                 html.H1("Reading …", id="name"),

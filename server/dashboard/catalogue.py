@@ -71,6 +71,7 @@ class Catalogue:
         self._live = 0
         self._standing: list[dict[str, Any]] = []
         self._varied: list[str] = []
+        self._encoded: tuple[tuple[int, int, int], dict[str, Any]] = ((0, 0, 0), {})
         self._currency: str | None = None
         self._looked = float("-inf")
         self._sweep = read_sweep(folder)
@@ -117,10 +118,17 @@ class Catalogue:
                 "varied": [name.removeprefix("config.") for name in self._varied],
                 "prices": self._prices(),
                 "rows": len(rows),
-                "columns": as_columns(rows, self._columns()) if rows else {},
+                "columns": self._encode(first, rows),
                 "standing": self._standing,
                 "now": dt.datetime.now(dt.UTC).timestamp(),
             }
+
+    def _encode(self, first: int, rows: Sequence[Row]) -> dict[str, Any]:
+        """The rows' columns; several pages that open one after another are told the same ones."""
+        key = (self._epoch, first, len(self._order))
+        if self._encoded[0] != key:
+            self._encoded = (key, as_columns(rows, self._columns()) if rows else {})
+        return self._encoded[1]
 
     def _rows(self, campaigns: Sequence[str]) -> list[Row]:
         return [row for name in campaigns for row in self._known[name].rows]
@@ -212,15 +220,13 @@ class Catalogue:
         """The config columns that set campaigns apart: a sweep's own, else those that differ."""
         if self._sweep is not None:
             return [f"config.{name}" for name in self._sweep.varied if name not in ("seed", "name")]
+        # A field that only some have, such as another codec's setting, follows from one that differs.
         first: Row = {}
         differ: dict[str, None] = {}
-        for n, name in enumerate(self._order):
-            row = self._known[name].rows[0]
-            values = {key: value for key, value in row.items() if key.startswith("config.")}
-            if n == 0:
-                first = values
-            differ |= {key: None for key in values if key not in first or values[key] != first[key]}
-            differ |= {key: None for key in first if key not in values}
+        for name in self._order:
+            for key, value in self._known[name].rows[0].items():
+                if key.startswith("config.") and first.setdefault(key, value) != value:
+                    differ[key] = None
         return [name for name in differ if not name.startswith(_NOT_VARIED)]
 
     def _stands(self, name: str, known: _Known) -> dict[str, Any]:

@@ -18,22 +18,29 @@ def as_columns(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Any]:
     A column is `{"all": value}`, `{"of": [distinct values], "at": [index, …]}` or `{"each":
     [value, …]}`, whichever is shortest. A value that a row lacks, or that is no finite number, is null.
     """
-    return {name: _column([_value(name, row.get(name)) for row in rows]) for name in names}
+    return {name: _column(_values(name, [row.get(name) for row in rows])) for name in names}
 
 
-def _value(name: str, value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    if not math.isfinite(value):
-        return None
-    if name.startswith(("quantity.", "config.")):
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    return float(f"{value:.{_DIGITS}g}")
+def _values(name: str, values: list[Any]) -> list[Any]:
+    if not any(isinstance(value, float) for value in values):
+        return values
+    tidy = _exact if name.startswith(("quantity.", "config.")) else _rounded
+    return [tidy(value) if isinstance(value, float) else value for value in values]
+
+
+def _exact(value: float) -> float | None:
+    if value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value if math.isfinite(value) else None
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
 def _column(values: list[Any]) -> dict[str, Any]:
     # A number's type belongs to the key: 1, 1.0 and true are one key otherwise.
-    keys = [(type(value), value) for value in values]
+    keys = list(zip(map(type, values), values, strict=True))
     index = {key: n for n, key in enumerate(dict.fromkeys(keys))}
     if len(index) == 1:
         return {"all": values[0]}

@@ -4,11 +4,19 @@
   const bitfleet = (window.bitfleet = window.bitfleet || {});
   const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
+  /** Formatters by decimals, at least and at most: making one takes longer than using it a hundred times. */
+  const formats = new Map();
+  function format(value, least, most) {
+    const key = 100 * least + most;
+    if (!formats.has(key)) formats.set(key, new Intl.NumberFormat("en-GB", { minimumFractionDigits: least, maximumFractionDigits: most }));
+    return formats.get(key).format(value);
+  }
+
   /** A number in `digits` significant digits, never in exponent form below 10¹⁵. */
   function significant(value, digits = 3) {
     if (value == null || !Number.isFinite(value)) return "–";
     const decimals = value === 0 ? 0 : Math.max(0, Math.min(20, digits - 1 - Math.floor(Math.log10(Math.abs(value)))));
-    return value.toLocaleString("en-GB", { minimumFractionDigits: 0, maximumFractionDigits: decimals });
+    return format(value, 0, decimals);
   }
 
   /** The divisor and the unit with its prefix that suit a quantity; hours and frames have none. */
@@ -27,7 +35,7 @@
   function money(value) {
     if (value == null || !Number.isFinite(value)) return "–";
     const decimals = Math.abs(value) >= 1000 ? 0 : value !== 0 && Math.abs(value) < 0.01 ? 5 : 2;
-    return value.toLocaleString("en-GB", { minimumFractionDigits: Math.min(2, decimals), maximumFractionDigits: decimals });
+    return format(value, Math.min(2, decimals), decimals);
   }
 
   const plain = (value) => (typeof value === "number" ? significant(value, 6) : String(value));

@@ -160,7 +160,7 @@
   /** Fleet size × bitrate: mIoU as colour, lines of equal cost. */
   function heat(model) {
     const t = theme();
-    const grid = bitfleet.heat.grid(model);
+    const grid = model.grid;
     if (!grid) return empty(model.shown.length ? "no campaign of this configuration is shown" : model.emptiness);
     const ticks = (values) => ({ tickvals: values.map((_, n) => n), ticktext: values.map((v) => safe(plain(v))), showgrid: false, fixedrange: true });
     const small = grid.rates.length * grid.fleets.length <= 80;
@@ -178,7 +178,7 @@
     }
     return {
       data,
-      layout: layout(t, grid.name, "vehicles", { xaxis: ticks(grid.rates), yaxis: ticks(grid.fleets), dragmode: false }),
+      layout: layout(t, grid.rate, grid.fleet, { xaxis: ticks(grid.rates), yaxis: ticks(grid.fleets), dragmode: false }),
     };
   }
 

@@ -75,6 +75,7 @@
     /** The figures that changed since they were last asked for, by name; null: as it was. */
     figures() {
       const model = this.model();
+      model.grid = model.shown.length ? bitfleet.heat.grid(model) : null;
       const { dark } = bitfleet.figures.theme();
       const prices = JSON.stringify(this.prices());
       const { shown, points, state } = model;
@@ -100,14 +101,14 @@
       const { DASHES } = bitfleet.figures;
       const codecs = points.codecs.length > 1 ? ` ${points.codecs.map((name, n) => `${name} ${DASHES[n % DASHES.length]}`).join(", ")}.` : "";
       fill("rate-note", `Lines: means at a bitrate.${codecs} Trained on originals: at the bpp of the campaign's compressed frames.`);
-      const grid = shown.length ? bitfleet.heat.grid(model) : null;
+      const { grid } = model;
       fill("heat-note", !grid ? "" : grid.rates.length > 1 && grid.fleets.length > 1 ? `Lines: equal cost in ${model.currency}, at the prices of this page. A cell is the mean of its points.` : "Lines of equal cost need at least two fleet sizes and two bitrates.");
     }
 
     /** The line that tells what the page is about. */
     head() {
       const { news } = this;
-      const done = `${news.campaigns.toLocaleString("en-GB")}${news.planned ? ` of ${news.planned.toLocaleString("en-GB")}` : ""} campaigns finished`;
+      const done = `${news.campaigns.toLocaleString("en-GB")}${news.planned ? ` of ${news.planned.toLocaleString("en-GB")}` : ""} ${(news.planned || news.campaigns) === 1 ? "campaign" : "campaigns"} finished`;
       const running = this.standing.filter((one) => one.state === "running").length;
       fill("name", news.name);
       fill("facts", [done, running ? `${running} running` : null, `${this.points.count.toLocaleString("en-GB")} points`, this.table.varied.length ? `varied: ${this.table.varied.join(", ")}` : null].filter(Boolean).join(" · "));

@@ -1,25 +1,36 @@
-/* The page as Dash serves it: Dash carries news, state and figures; bitfleet.Page makes them. */
+/* The page as Dash serves it: Dash brings the news and holds the graphs; bitfleet.Page makes them. */
 (function () {
   "use strict";
   const bitfleet = (window.bitfleet = window.bitfleet || {});
   const pick = () => window.dash_clientside.no_update;
+  const NAMES = ["plane", "heat", "rate"];
   let asked = false;
 
   const host = {
-    /** Asks Dash to call `draw` below, once a frame at most. */
+    /**
+     * Draws what the state changed, once a frame at most. Dash draws what it is told, news; a slider's
+     * moves go to the same graphs directly, since Dash compares and copies every array on its way.
+     */
     draw() {
       if (asked) return;
       asked = true;
       requestAnimationFrame(() => {
         asked = false;
-        window.dash_clientside.set_props("state", { data: page.state });
+        const graphs = NAMES.map((name) => document.querySelector(`#${name} .js-plotly-plot`));
+        if (!window.Plotly || graphs.some((graph) => !graph || !graph.data)) {
+          setTimeout(host.draw, 100); // Dash has not drawn them yet
+          return;
+        }
+        const made = page.figures();
+        NAMES.forEach((name, n) => made[name] && window.Plotly.react(graphs[n], made[name].data, made[name].layout, bitfleet.CONFIG));
       });
     },
     address(text, push) {
       const search = text ? `?${text}` : "";
       if (search === window.location.search) return;
       window.history[push ? "pushState" : "replaceState"](null, "", window.location.pathname + search);
-      window.dash_clientside.set_props("url", { search });
+      // Dash's Location would take a difference for a wish to go back to what it knows.
+      window.dash_clientside.set_props("url", { search, href: window.location.href });
     },
     async details(campaign) {
       const answer = await fetch(`details?${new URLSearchParams({ campaign })}`);
@@ -46,11 +57,11 @@
       page.receive(news);
       return page.have;
     },
-    /** The figures that the state or the news changed. */
-    draw(state, have) {
+    /** The figures that the news changed. */
+    draw(have) {
       if (!have || have.epoch == null) return [pick(), pick(), pick()];
       const made = page.figures();
-      return ["plane", "heat", "rate"].map((name) => made[name] || pick());
+      return NAMES.map((name) => made[name] || pick());
     },
     restore(search) {
       page.restore(search);
