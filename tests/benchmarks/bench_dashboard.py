@@ -4,12 +4,15 @@
 
 Prints how long the server takes to read a made-up sweep and the page to load, and the time from a
 slider's move until the browser has painted the figures that it moves: median and longest of the moves,
-for `bitfleet dashboard` and for `report.html`. Without a GPU, Chromium draws in software.
+for `bitfleet dashboard` and for `report.html`. Without a GPU, Chromium draws in software. The CPU time of
+a move, of all of Chromium's processes together, tells what a busy machine hides; so does the yardstick, a
+loop of 10⁸ additions in the same page, which takes about 0.1 s on an idle core.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import shutil
 import statistics
@@ -20,25 +23,46 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from server.dashboard.report import write_sweep_report
 from server.dashboard.serve import open_server
 
-MOVE = """
-async (step) => {
+MOVES = """
+async (moves) => {
   const plane = document.querySelector("#plane.js-plotly-plot, #plane .js-plotly-plot");
   const slider = document.querySelector("#price-uplink_gb");
-  const begun = performance.now();
-  const drawn = new Promise((done) => plane.once("plotly_afterplot", done));
-  slider.value = step;
-  slider.dispatchEvent(new Event("input", { bubbles: true }));
-  const ran = performance.now() - begun;
-  await drawn;
-  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  return [performance.now() - begun, ran];
+  const times = [];
+  for (let n = 0; n < moves; n += 1) {
+    const begun = performance.now();
+    const drawn = new Promise((done) => plane.once("plotly_afterplot", done));
+    slider.value = 40 + 5 * n;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    await drawn;
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    times.push(performance.now() - begun);
+  }
+  return times;
 }
 """
+SPIN = """() => {
+  const begun = performance.now();
+  let sum = 0;
+  for (let n = 0; n < 1e8; n += 1) sum += n;
+  return [performance.now() - begun, sum];
+}"""
+
+
+def cpu_seconds() -> float:
+    """CPU time that Chromium's processes have used so far."""
+    used = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name():
+                times = process.cpu_times()
+                used += times.user + times.system
+    return used
 
 
 def synthetic() -> Any:
@@ -61,10 +85,12 @@ def measure(page: Page, address: str, what: str, moves: int) -> None:
     page.wait_for_function("document.querySelector('#plane .main-svg')", timeout=120_000)
     loaded = time.perf_counter() - begun
     page.wait_for_timeout(3000)
-    times = [page.evaluate(MOVE, 40 + 5 * n)[0] for n in range(moves)]
+    spin, before = page.evaluate(SPIN)[0], cpu_seconds()
+    times = page.evaluate(MOVES, moves)
+    cpu = 1000 * (cpu_seconds() - before) / moves
     print(
         f"{what}: loaded in {loaded:.1f} s; a slider move {statistics.median(times):.0f} ms "
-        f"(median of {moves}, longest {max(times):.0f})"
+        f"(median of {moves}, longest {max(times):.0f}), {cpu:.0f} ms of CPU; yardstick {spin / 1000:.2f} s"
     )
 
 

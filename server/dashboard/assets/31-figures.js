@@ -17,6 +17,9 @@
   };
   /** Up to so many points are drawn as SVG, with an interval each; more on the GPU. */
   const FEW = 400;
+  /** Spots across and up the picture, of about a marker's size; fewer while a slider moves. */
+  const SPOTS = [180, 70];
+  const MOVING = [64, 24];
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
   const SCALE = [[0, "#f4f7fb"], [0.5, "#a3c8e8"], [1, "#2f74b5"]];
 
@@ -69,22 +72,49 @@
     return points.hover;
   }
 
+  /**
+   * Of many points, one for each spot of the picture: a marker beneath another of its kind is not seen,
+   * and drawing it is what takes a browser without a GPU long.
+   * @returns {number[]} of each of these points.
+   */
+  function apart(of, x, y, log, spots) {
+    const range = (values) => {
+      let [low, high] = [Infinity, -Infinity];
+      for (const n of of) {
+        if (values[n] < low) low = values[n];
+        if (values[n] > high) high = values[n];
+      }
+      return [low, high];
+    };
+    const [left, right] = range(x).map((v) => (log ? Math.log(v) : v));
+    const [below, above] = range(y);
+    const [across, up] = [spots[0] / (right - left || 1), spots[1] / (above - below || 1)];
+    const taken = new Uint8Array((spots[0] + 1) * (spots[1] + 1));
+    return of.filter((n) => {
+      const column = Math.floor(((log ? Math.log(x[n]) : x[n]) - left) * across);
+      const spot = column + (spots[0] + 1) * Math.floor((y[n] - below) * up);
+      if (taken[spot]) return false;
+      taken[spot] = 1;
+      return true;
+    });
+  }
+
   /** Points by configuration, as traces; `x` and `y` are arrays over all points. */
-  function clouds(model, x, y, t, tell, more) {
+  function clouds(model, x, y, t, tell, log = false) {
     const { points, shown } = model;
     const text = hover(model);
     const few = shown.length <= FEW;
     return points.configurations.map((name) => {
-      const of = shown.filter((n) => points.configuration[n] === name);
+      const all = shown.filter((n) => points.configuration[n] === name);
+      const of = few ? all : apart(all, x, y, log, model.moving ? MOVING : SPOTS);
       const half = of.map((n) => points.half[n]);
       return {
         type: few ? "scatter" : "scattergl", mode: "markers", name,
         x: of.map((n) => x[n]), y: of.map((n) => y[n]), text: of.map((n) => text[n]), customdata: of,
         hovertemplate: `%{text}<br>${tell}<extra></extra>`,
-        marker: { symbol: LOOKS[name][0], color: colour(name, t), size: few ? 10 : 6, opacity: few ? 0.9 : 0.55, line: few ? { color: t.page, width: 1 } : undefined },
+        marker: { symbol: LOOKS[name][0], color: colour(name, t), size: few ? 10 : 6, opacity: few ? 0.9 : 0.6, line: few ? { color: t.page, width: 1 } : undefined },
         error_y: few && half.some(Number.isFinite)
           ? { type: "data", array: half, color: colour(name, t), thickness: 1, width: 3 } : undefined,
-        ...more,
       };
     });
   }
@@ -109,7 +139,7 @@
       if (x[n] > most) most = x[n];
     }
     const log = least > 0 && most > 12 * least;
-    const data = clouds(model, x, points.miou, t, tell);
+    const data = clouds(model, x, points.miou, t, tell, log);
     const at = (values) => front.map((n) => values[n]);
     data.push({
       type: "scatter", mode: "lines+markers", name: "Pareto front", x: at(x), y: at(points.miou), hoverinfo: "skip",
@@ -197,5 +227,5 @@
     return { data, layout: layout(t, "simulated time, h", `bits of the fleet, ${unit}`, { height: 300, showlegend: true, legend: { orientation: "h", y: 1.12, x: 0 }, yaxis: { rangemode: "tozero" } }) };
   }
 
-  bitfleet.figures = { plane, rate, heat, bits, LOOKS, DASHES, colour, theme };
+  bitfleet.figures = { plane, rate, heat, bits, LOOKS, DASHES, FEW, colour, theme };
 })();

@@ -4,6 +4,9 @@
   const bitfleet = (window.bitfleet = window.bitfleet || {});
   const { make, fill } = bitfleet.dom;
 
+  /** After so long without a move a slider rests. */
+  const REST_MS = 400;
+
   class Page {
     /** @param {Object} host draw(), address(text, push), details(campaign), picture(campaign, source). */
     constructor(host) {
@@ -16,6 +19,7 @@
       this.failed = [];
       this.have = {};
       this.drawn = {};
+      this.resting = null;
     }
 
     /** Takes what the server has to tell; see server/dashboard/catalogue.py. */
@@ -75,12 +79,13 @@
     /** The figures that changed since they were last asked for, by name; null: as it was. */
     figures() {
       const model = this.model();
+      model.moving = this.resting !== null && model.shown.length > bitfleet.figures.FEW;
       model.grid = model.shown.length ? bitfleet.heat.grid(model) : null;
       const { dark } = bitfleet.figures.theme();
       const prices = JSON.stringify(this.prices());
       const { shown, points, state } = model;
       const made = {};
-      for (const [name, keys] of [["plane", [prices, state.x]], ["heat", [prices, state.heat]], ["rate", []]]) {
+      for (const [name, keys] of [["plane", [prices, state.x, model.moving]], ["heat", [prices, state.heat]], ["rate", []]]) {
         const key = [shown, points, dark, ...keys];
         const last = this.drawn[name];
         const same = last && key.every((one, n) => one === last[n]);
@@ -95,9 +100,9 @@
     told(model) {
       const { points, shown, front } = model;
       const seeds = shown.some((n) => points.rows[n].length > 1);
-      const far = shown.length > 400;
+      const far = shown.length > bitfleet.figures.FEW;
       const intervals = !seeds ? "One seed a point: no intervals." : far ? "Bars: 95 % intervals over seeds, on the front (hover tells the others')." : "Bars: 95 % intervals over seeds (Student's t).";
-      fill("plane-note", `${shown.length.toLocaleString("en-GB")} points, ${front.length} on the Pareto front (ringed). ${intervals}`);
+      fill("plane-note", `${shown.length.toLocaleString("en-GB")} points, ${front.length} on the Pareto front (ringed). ${intervals}${far ? " Of points that lie on each other one is drawn." : ""}`);
       const { DASHES } = bitfleet.figures;
       const codecs = points.codecs.length > 1 ? ` ${points.codecs.map((name, n) => `${name} ${DASHES[n % DASHES.length]}`).join(", ")}.` : "";
       fill("rate-note", `Lines: means at a bitrate.${codecs} Trained on originals: at the bpp of the campaign's compressed frames.`);
@@ -124,14 +129,18 @@
       this.state = { ...this.state, ...patch };
       if (patch.configurations !== undefined || patch.codecs !== undefined) bitfleet.controls.choices(this);
       if (patch.campaign !== undefined || patch.of !== undefined) bitfleet.campaign.show(this);
-      this.host.draw();
-      // The address and the lists follow when the slider rests.
+      // The address, the lists and the last of the points follow when the slider rests.
       clearTimeout(this.resting);
       if (push || patch.campaign !== undefined || !patch.prices) this.rest(push);
-      else this.resting = setTimeout(() => this.rest(false), 120);
+      else this.resting = setTimeout(() => this.rest(false), REST_MS);
+      this.host.draw();
     }
 
+    /** Lets the lists and the address follow the state. */
     rest(push) {
+      clearTimeout(this.resting);
+      this.resting = null;
+      this.host.draw();
       bitfleet.controls.table(this);
       if (this.state.campaign) bitfleet.campaign.ledger(this);
       this.host.address(bitfleet.state.write(this.state), push);

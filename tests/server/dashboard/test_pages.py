@@ -71,7 +71,8 @@ def slide(page: Any, name: str, step: int) -> None:
 
 def settled(page: Any) -> None:
     """Waits until the address and the lists have followed a slider."""
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(50)
+    page.wait_for_function("bitfleet.page.resting === null")
 
 
 def test_a_price_moves_front_table_and_address_and_the_address_restores_it(
@@ -134,8 +135,9 @@ def test_a_click_opens_the_campaign_and_its_pictures_are_seen(
     page.wait_for_selector("#campaign-bits .main-svg")
     cost = page.locator("#campaign-cost").inner_text()
     slide(page, "annotated_frame", 200)
-    settled(page)
-    assert page.locator("#campaign-cost").inner_text() != cost
+    page.wait_for_function(
+        "(old) => document.querySelector('#campaign-cost').innerText !== old", arg=cost
+    )
     page.click("#close")
     assert page.locator("#campaign-section").is_hidden()
     page.go_back()
