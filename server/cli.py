@@ -165,9 +165,19 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     decode.set_defaults(run=_decode)
 
-    report = commands.add_parser("report", help="write a campaign's or a study's report anew")
+    report = commands.add_parser(
+        "report", help="write a campaign's, a study's or a sweep's report anew"
+    )
     report.add_argument("folder", type=Path, metavar="DIR", help="its folder")
     report.set_defaults(run=_report)
+
+    dashboard = commands.add_parser("dashboard", help="many campaigns on one live page")
+    dashboard.add_argument(
+        "folder", type=Path, metavar="DIR", help="a sweep's or a campaign's folder, or one above"
+    )
+    dashboard.add_argument("--port", type=int, default=8050, help="default: 8050; 0: any free one")
+    dashboard.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine")
+    dashboard.set_defaults(run=_dashboard)
     return parser
 
 
@@ -290,10 +300,19 @@ def _decode(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from server.dashboard.report import write_sweep_report
     from server.report import write_report, write_study_report
 
     if not options.folder.is_dir():
         raise InputError(f"{options.folder}: no such folder")
-    of_study = (options.folder / "study.json").exists()
-    print((write_study_report if of_study else write_report)(options.folder))
+    writers = {"study.json": write_study_report, "sweep.json": write_sweep_report}
+    of = (write for name, write in writers.items() if (options.folder / name).exists())
+    print(next(of, write_report)(options.folder))
+    return 0
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from server.dashboard.serve import serve
+
+    serve(options.folder, options.host, options.port)
     return 0

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fleet.errors import InputError
 
-_ENOUGH = 1_900_000  # characters of data URIs on the page, all pictures together
+_ENOUGH = 1_900_000  # characters of data URIs on a campaign's page, all pictures together
 _WIDTHS = (640, 480, 360, 256)
 _MOST_FRAMES = 8
 
@@ -43,21 +43,34 @@ class Strip:
     pictures: list[Picture]
 
 
-def read_pictures(folder: Path) -> list[Strip]:
-    """The strips of the frames in a campaign's `pictures` folder; empty if there are none.
-
-    Raises:
-        InputError: a picture that cannot be read; the text names it.
-    """
+def picture_files(folder: Path) -> dict[str, dict[str, Path]]:
+    """The files of a `pictures` folder by frame, then by what they show, in the order to show them."""
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob("*__*.png")):
         frame_id, _, kind = path.stem.rpartition("__")
         found.setdefault(frame_id, {})[kind] = path
-    frames = sorted(found.items())[:_MOST_FRAMES]
+    return {
+        frame: {kind: found[frame][kind] for kind in sorted(found[frame], key=_place)}
+        for frame in sorted(found)
+    }
+
+
+def read_pictures(folder: Path, enough: int = _ENOUGH) -> list[Strip]:
+    """The strips of the frames in a campaign's `pictures` folder; empty if there are none.
+
+    Args:
+        folder: where the pictures are.
+        enough: characters of data URIs, all pictures together: where they would be more, pictures are
+            scaled down, and then frames are left out.
+
+    Raises:
+        InputError: a picture that cannot be read; the text names it.
+    """
+    frames = list(picture_files(folder).items())[:_MOST_FRAMES]
     while frames:
         for width in _WIDTHS:
             strips: list[Strip] = []
-            room = _ENOUGH
+            room = enough
             for name, files in frames:
                 strips.append(Strip(name, _strip(files, width)))
                 room -= sum(len(picture.uri) for picture in strips[-1].pictures)
@@ -70,7 +83,7 @@ def read_pictures(folder: Path) -> list[Strip]:
 
 
 def _strip(files: dict[str, Path], width: int) -> list[Picture]:
-    return [_picture(kind, files[kind], width) for kind in sorted(files, key=_place)]
+    return [_picture(kind, path, width) for kind, path in files.items()]
 
 
 def _place(kind: str) -> tuple[int, str]:

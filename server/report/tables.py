@@ -112,19 +112,21 @@ def read_campaign(folder: Path) -> Campaign:
         result=read_json(folder / "result.json", Result),
         provenance=read_json(folder / "provenance.json", Provenance),
         config=read_text(folder / "config.yaml"),
-        ledger=_ledger(folder / "ledger.parquet"),
-        telemetry=_telemetry(folder / "telemetry.parquet"),
+        ledger=read_ledger(folder / "ledger.parquet"),
+        telemetry=read_telemetry(folder / "telemetry.parquet"),
         frames=_frames(folder / "frames.parquet"),
         training=_training(folder / "training.parquet"),
     )
 
 
-def _ledger(path: Path) -> list[LedgerRow]:
+def read_ledger(path: Path) -> list[LedgerRow]:
+    """A campaign's `ledger.parquet`; raises InputError naming the file if it cannot be read."""
     columns = read_columns(path, _LEDGER)
     return [LedgerRow(*row) for row in zip(*(columns[n].to_pylist() for n in _LEDGER), strict=True)]
 
 
-def _telemetry(path: Path) -> Telemetry:
+def read_telemetry(path: Path) -> Telemetry:
+    """A campaign's `telemetry.parquet`; raises InputError naming the file if it cannot be read."""
     columns = {name: column.to_numpy() for name, column in read_columns(path, _TELEMETRY).items()}
     order = np.lexsort((columns["time_s"], columns["vehicle"]))
     names = ("time_s", "vehicle", "bits_sent", "bits_granted", "buffer_bytes", "link_up")

@@ -1,0 +1,1 @@
+"""Many campaigns on one page: `bitfleet dashboard`, and a sweep's self-contained `report.html`."""
