@@ -15,8 +15,8 @@ from fleet.errors import InputError
 from server.costs import PriceConfig
 from server.dashboard.campaigns import Status, check_folder, find_campaigns, read_status, read_sweep
 from server.dashboard.columns import as_columns
-from server.dashboard.rows import FACTS, QUANTITIES, Row, campaign_rows, sweep_rows
 from server.status import STATUS
+from server.sweep.rows import FACTS, QUANTITIES, Row, campaign_rows, sweep_rows
 
 _LEAST_S = 1.0
 """Seconds between two looks at the folder, however many pages are open."""

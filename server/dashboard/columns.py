@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from server.dashboard.rows import Row
+from server.sweep.rows import Row
 
 _DIGITS = 7
 """Significant digits of a measure: more than any picture shows. Quantities stay exact."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from fleet.errors import InputError
 from fleet.frames.labels import CLASSES, PALETTE
-from server.dashboard.rows import Finished
 from server.report.files import read_json, read_text
 from server.report.pictures import picture_files, read_pictures
 from server.report.road import on_one_grid
 from server.report.tables import read_ledger, read_telemetry
+from server.sweep.rows import Finished
 
 Frames = list[dict[str, Any]]
 """Per frame its id and its pictures: `kind`, `name` and `source` of each."""

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from server.costs import PriceConfig, Quantities, total_cost
 from server.dashboard.catalogue import Catalogue
 from server.dashboard.details import frames_embedded, read_details
-from server.dashboard.rows import QUANTITIES, Row
 from server.report.page import environment, write_page
+from server.sweep.rows import QUANTITIES, Row
 
 _HERE = Path(__file__).parent
 _ROOM = 20_000_000

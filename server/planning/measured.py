@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fleet.errors import InputError
 from server.sweep.points import label_of
 from server.sweep.results import FACTS, TABLE
-from server.sweep.rows import Row, value_of
+from server.sweep.rows import Row
+from server.sweep.table import value_of
 
 F64 = NDArray[np.float64]
 

@@ -16,7 +16,8 @@ from server.durable import write_json
 from server.statistics import seed_interval
 from server.sweep.config import SweepConfig
 from server.sweep.points import Point, label_of, short
-from server.sweep.rows import Row, campaign_rows, value_of, write_table
+from server.sweep.rows import Row, campaign_rows
+from server.sweep.table import value_of, write_table
 
 CAMPAIGNS = "campaigns"
 """Folder of the campaigns' folders."""
@@ -51,20 +52,20 @@ class Results:
             config = dump_yaml(point.campaign(self._config.campaign))
             if (folder / "config.yaml").read_text() == config:
                 _check_version(folder)
-                self.rows[point.folder] = campaign_rows(folder)
+                self.rows[point.folder] = campaign_rows(folder.name, folder)
 
     def read_all(self) -> None:
         """Takes every finished campaign there is: for a search that chooses its points itself."""
         for path in sorted((self._out / CAMPAIGNS).glob("*/result.json")):
             _check_version(path.parent)
-            self.rows[path.parent.name] = campaign_rows(path.parent)
+            self.rows[path.parent.name] = campaign_rows(path.parent.name, path.parent)
         self.changed = True
 
     def take(self, name: str) -> bool:
         """Takes a campaign that has just finished; whether it is new."""
         if name in self.rows:
             return False
-        self.rows[name] = campaign_rows(self._out / CAMPAIGNS / name)
+        self.rows[name] = campaign_rows(name, self._out / CAMPAIGNS / name)
         self.changed = True
         return True
 

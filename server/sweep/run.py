@@ -18,6 +18,7 @@ from rich.text import Text
 from fleet.errors import CampaignFailed, InputError
 from server.cluster import cluster, resources
 from server.config_file import dump_yaml
+from server.dashboard.report import write_sweep_report
 from server.gathering import Gathering
 from server.joining import check_address
 from server.metrics.watch import Watch as Metrics
@@ -29,7 +30,7 @@ from server.sweep.config import Optuna, SweepConfig
 from server.sweep.points import Point
 from server.sweep.results import CAMPAIGNS, Results
 from server.sweep.search import optuna_search, suggested
-from server.sweep.trial import places, run_campaigns
+from server.sweep.trial import LOG, places, run_campaigns
 from server.sweep.watch import Watch
 
 _SYNC_EVERY_S = 10.0
@@ -231,7 +232,8 @@ class Sweep:
                 self.progress.note = self.results.best
                 self.progress.finished(label)
             elif status["state"] == "failed":
-                self.progress.finished(label, "failed")
+                said = (self.out / CAMPAIGNS / name / LOG).read_text().strip()
+                self.progress.finished(label, said.rpartition("\n")[2])
 
 
 def _by_need(campaigns: list[Any], named: list[Any]) -> list[tuple[Any, list[Any]]]:
@@ -291,3 +293,5 @@ def run_sweep(
     sweep = Sweep(config, out.resolve(), store.resolve(), command, console, metrics)
     sweep.run()
     sweep.results.show(console)
+    report = write_sweep_report(sweep.out)
+    console.print(f"report: {report}", highlight=False, soft_wrap=True)

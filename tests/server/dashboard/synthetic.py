@@ -19,7 +19,7 @@ from PIL import Image
 from fleet.frames.labels import CLASSES, PALETTE
 from server.campaign import CampaignConfig
 from server.costs import PriceConfig, Quantities, ledger, total_cost, write_ledger
-from server.dashboard.rows import campaign_rows
+from server.sweep.rows import campaign_rows
 
 PIXELS = 512 * 256
 PRICES = {"vehicle_hour": 0.5, "uplink_gb": 4000.0, "annotated_frame": 0.02}

@@ -15,7 +15,7 @@ from fleet.errors import InputError
 from server.dashboard import catalogue as catalogue_module
 from server.dashboard.catalogue import Catalogue
 from server.dashboard.columns import as_columns
-from server.dashboard.rows import campaign_rows, sweep_rows
+from server.sweep.rows import campaign_rows, sweep_rows
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ import pytest
 from fleet.errors import InputError
 from server.costs import PriceConfig, Quantities, ledger, total_cost
 from server.dashboard.report import details_order, write_sweep_report
-from server.dashboard.rows import QUANTITIES, campaign_rows
 from server.dashboard.serve import open_server
+from server.sweep.rows import QUANTITIES, campaign_rows
 
 PRICES: list[dict[str, Any]] = [
     {},

@@ -14,7 +14,7 @@ from fleet.errors import InputError
 from server.cli import main
 from server.planning.law import Law
 from server.planning.run import Asked, plan
-from server.sweep.rows import write_table
+from server.sweep.table import write_table
 
 ROOT = Path(__file__).resolve().parents[3]
 LAWS = {
