@@ -17,6 +17,7 @@ from fleet.codecs import CodecConfig
 from fleet.codecs.base import AnalysingCodec, Analysis, Codec, Frame
 from fleet.errors import InputError
 from fleet.frames.layout import FrameReader, FrameRef
+from fleet.latency import Latencies
 from fleet.upload import digest_of
 
 _FRAMES_IN_MEMORY = 16
@@ -67,9 +68,11 @@ class Encoder:
         self._folder = folder
         self._frames: OrderedDict[str, Frame] = OrderedDict()
         self._analyses: OrderedDict[str, Analysis] = OrderedDict()
+        self._analysing: dict[str, float] = {}
         self._captured: dict[str, _Captured] = {}
         self._known: dict[tuple[str, float], Encoded] = {}
         self._guard = threading.Lock()
+        self._latencies = Latencies()
         self.encodes = 0
         self.seconds = 0.0
 
@@ -77,6 +80,15 @@ class Encoder:
     def codec(self) -> Codec:
         """The codec that encodes."""
         return self._codec
+
+    def take_latencies(self) -> Latencies:
+        """How long each bitstream took that was made since this was last asked.
+
+        A frame's analysis counts with the first bitstream that is made of it.
+        """
+        with self._guard:
+            taken, self._latencies = self._latencies, Latencies()
+        return taken
 
     def pixels(self, ref: FrameRef) -> int:
         """Pixels of a frame as it is captured."""
@@ -158,6 +170,7 @@ class Encoder:
         with self._guard:
             self.encodes += 1
             self.seconds += spent
+            self._latencies.add(spent + self._analysing.pop(ref.frame_id, 0.0))
 
     def _analysis(self, codec: AnalysingCodec, ref: FrameRef) -> Analysis:
         with self._guard:
@@ -177,8 +190,10 @@ class Encoder:
             self.seconds += spent
             for ref, analysis in zip(refs, analyses, strict=True):
                 self._analyses[ref.frame_id] = analysis
+                self._analysing[ref.frame_id] = spent / len(refs)
             while len(self._analyses) > max(_FRAMES_IN_MEMORY, len(refs)):
-                self._analyses.popitem(last=False)
+                frame_id, _ = self._analyses.popitem(last=False)
+                self._analysing.pop(frame_id, None)
         return analyses
 
     def _refused(self, ref: FrameRef, error: ValueError) -> InputError:

@@ -20,6 +20,7 @@ from fleet.codecs import CodecConfig
 from fleet.encoder import Encoded, Encoder
 from fleet.fleet_config import FleetConfig
 from fleet.frames.layout import FrameReader, FrameRef
+from fleet.latency import Latencies
 from fleet.rate_control import RateControlConfig
 from fleet.shard import Capture, Delivery, Shard, Shot
 from fleet.upload import Upload
@@ -72,6 +73,9 @@ class HostProgress:
         totals: sums of the shard's counters.
         buffer_bytes: bytes aboard all vehicles.
         links_up: vehicles whose link is up.
+        bits_granted: bits that the budget has granted all vehicles.
+        waiting: the most uploads that waited for a receipt at once, since the last report.
+        latencies: by codec, how long each bitstream took that was made since the last report.
         encodes: bitstreams made here (not found).
         encode_seconds: time spent making them, summed over threads.
         drive_seconds: time spent driving, in all.
@@ -82,6 +86,9 @@ class HostProgress:
     totals: dict[str, int]
     buffer_bytes: int
     links_up: int
+    bits_granted: int
+    waiting: int
+    latencies: dict[str, Latencies]
     encodes: int
     encode_seconds: float
     drive_seconds: float
@@ -119,7 +126,8 @@ class VehicleHost:
         self._sample_ticks = max(1, spec.fleet.drive_ticks // SAMPLES)
         self._samples: list[Table] = []
         self._batch: list[Upload] = []
-        self._in_flight: list[Any] = []
+        self._in_flight: dict[Any, int] = {}
+        self._waiting = 0
         self._drive_seconds = 0.0
 
     def advance(self, tick: int, collector: Any) -> HostProgress:
@@ -144,12 +152,19 @@ class VehicleHost:
         self._settle(0)
         self._drive_seconds += time.perf_counter() - started
         shard = self._shard
+        if shard.done:
+            # A host may be done before the drive's last grant, another later: all are granted all.
+            shard.budget.advance(self._spec.fleet.end_ms)
+        waiting, self._waiting = self._waiting, 0
         return HostProgress(
             shard.tick,
             shard.done,
             shard.counters.totals(),
             int(shard.buffers.held_bytes.sum()),
             int(shard.uplinks.up.sum()),
+            int(shard.budget.granted.sum()),
+            waiting,
+            {encoder.codec.name: encoder.take_latencies() for encoder in self._encoders},
             sum(encoder.encodes for encoder in self._encoders),
             sum(encoder.seconds for encoder in self._encoders),
             self._drive_seconds,
@@ -158,8 +173,6 @@ class VehicleHost:
     def finish(self, collector: Any) -> tuple[HostProgress, Table, Table]:
         """Drives to the end; gives the progress, the counters by vehicle, and the telemetry."""
         progress = self.advance(self._spec.fleet.ticks, collector)
-        # A host may be done before the drive's last grant, another later: all are granted all.
-        self._shard.budget.advance(self._spec.fleet.end_ms)
         self._sample(self._spec.fleet.ticks)
         counters: Table = {"vehicle": self._spec.vehicles, **asdict(self._shard.counters)}
         counters["left_aboard"] = self._shard.buffers.count
@@ -220,15 +233,21 @@ class VehicleHost:
 
     def _flush(self, collector: Any) -> None:
         if self._batch:
-            self._in_flight.append(collector.commit.remote(self._batch))
+            self._in_flight[collector.commit.remote(self._batch)] = len(self._batch)
             self._batch = []
+            _, without = ray.wait(
+                list(self._in_flight), num_returns=len(self._in_flight), timeout=0
+            )
+            self._waiting = max(self._waiting, sum(self._in_flight[batch] for batch in without))
             self._settle(_IN_FLIGHT)
 
     def _settle(self, most: int) -> None:
         """Waits for receipts until at most so many batches are without one."""
         while len(self._in_flight) > most:
             # Refusals are the collector's to count; a vehicle does not send them again.
-            ray.get(self._in_flight.pop(0))
+            batch = next(iter(self._in_flight))
+            ray.get(batch)
+            del self._in_flight[batch]
 
     @property
     def _driving(self) -> bool:

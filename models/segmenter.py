@@ -8,16 +8,16 @@ import difflib
 import warnings
 from typing import Any, Literal
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from models import compact_encoder  # registers the encoder `compact`
+# segmentation-models-pytorch and timm take seconds to import, and most processes of a campaign never
+# build a network: they are imported where one is built.
 
-_ = compact_encoder.CompactEncoder
+_OWN_ENCODERS = ("compact", "compact-small")
+"""Encoders that `models.compact_encoder` registers."""
 
 CLASSES = 19
 """Cityscapes train ids."""
@@ -161,7 +161,7 @@ def build_segmenter(config: SegmenterConfig, classes: int = CLASSES, *, seed: in
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         try:
-            network: nn.Module = smp.create_model(
+            network: nn.Module = _library().create_model(
                 config.architecture,
                 encoder_name=config.encoder,
                 encoder_weights=config.encoder_weights,
@@ -182,6 +182,16 @@ def build_segmenter(config: SegmenterConfig, classes: int = CLASSES, *, seed: in
     return Segmenter(network)
 
 
+def _library() -> Any:
+    """segmentation-models-pytorch, with this project's encoders among its own."""
+    import segmentation_models_pytorch as smp
+
+    from models import compact_encoder
+
+    compact_encoder.register()
+    return smp
+
+
 def _decoder_options(config: SegmenterConfig) -> dict[str, Any]:
     width = config.decoder_channels
     match config.architecture:
@@ -199,12 +209,16 @@ def _decoder_options(config: SegmenterConfig) -> dict[str, Any]:
 
 def check_encoder(config: SegmenterConfig) -> None:
     """Raises ValueError for an unknown encoder; smp's own message lists hundreds."""
+    if config.encoder in _OWN_ENCODERS:
+        return
     if config.encoder.startswith("tu-"):
+        import timm
+
         known = [f"tu-{name}" for name in timm.list_models()]
         # `tu-resnet18.a1_in1k` names one of a network's weights.
         found = config.encoder.split(".")[0] in set(known)
     else:
-        known = list(smp.encoders.encoders)
+        known = list(_library().encoders.encoders)
         found = config.encoder in known
     if found:
         return

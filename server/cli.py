@@ -16,6 +16,7 @@ from typing import NoReturn
 from fleet.codecs import codec_names
 from fleet.errors import BitstreamError, CampaignFailed, InputError
 from server.folders import out_folder, store_folder
+from server.metrics.options import add_metrics_options, metrics_of
 from server.version import version
 
 _FAILED = 1
@@ -76,7 +77,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     """Parses a command line; KEY=VALUE may stand before and after options."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    names = {"simulate": "overrides", "study": "overrides", "scenes": "settings"}
+    names = {
+        "simulate": "overrides", "study": "overrides", "sweep": "overrides",
+        "train-codec": "overrides", "scenes": "settings",
+    }  # fmt: skip
     name = names.get(options.command)
     if rest and (name is None or any(one.startswith("-") for one in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -96,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, run, what, helps, example in (
         ("simulate", _simulate, "campaign", "run one campaign", "fleet.vehicles=20"),
+        ("sweep", _sweep, "sweep", "run a grid of campaigns", "seeds=[0,1,2]"),
         ("study", _study, "study", "run the paper's experiments", "qualities=[42]"),
         ("train-codec", _train_codec, "training", "train the neural codec", "training.steps=1000"),
     ):
@@ -118,7 +123,18 @@ def _parser() -> argparse.ArgumentParser:
                 "--store", type=Path, help="folder of artifacts to share with others "
                 f"(default: artifacts/ in the {what}'s folder)",
             )  # fmt: skip
+            add_metrics_options(command)
         command.set_defaults(run=run)
+
+    plan = commands.add_parser("plan", help="name the operating point to choose")
+    plan.add_argument(
+        "where", type=Path, metavar="DIR", help="a sweep's folder, or a law's YAML file"
+    )
+    asked = plan.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--budget", type=float, help="total cost at most, in the sweep's currency")
+    asked.add_argument("--accuracy", type=float, help="mIoU at least, e.g. 0.7")
+    asked.add_argument("--bytes", type=float, help="of all frames together; for a law's file")
+    plan.set_defaults(run=_plan)
 
     scenes = commands.add_parser("scenes", help="write procedural street scenes")
     scenes.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
@@ -190,8 +206,22 @@ def _simulate(options: argparse.Namespace) -> int:
 
     config = load_config(CampaignConfig, options.config, options.overrides)
     out, store = _folders(options)
-    with _copied(options.copy_to, out, store):
-        simulate(config, out, store, _command())
+    with _copied(options.copy_to, out, store), metrics_of(options) as watch:
+        simulate(config, out, store, _command(), watch=watch)
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from server.config_file import load_config
+    from server.sweep.config import SweepConfig
+    from server.sweep.run import run_sweep
+
+    config = load_config(SweepConfig, options.config, options.overrides)
+    out, store = _folders(options)
+    with _copied(options.copy_to, out, store), metrics_of(options) as watch:
+        run_sweep(config, out, store, _command(), Console(), watch)
     return 0
 
 
@@ -204,8 +234,17 @@ def _study(options: argparse.Namespace) -> int:
 
     config = load_config(StudyConfig, options.config, options.overrides)
     out, store = _folders(options)
-    with _copied(options.copy_to, out, store):
-        run_study(config, out, store, _command(), Console())
+    with _copied(options.copy_to, out, store), metrics_of(options) as watch:
+        run_study(config, out, store, _command(), Console(), watch)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from server.planning.run import Asked, plan
+
+    plan(options.where, Asked(options.budget, options.accuracy, options.bytes), Console())
     return 0
 
 

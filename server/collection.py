@@ -6,12 +6,13 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
 
@@ -21,9 +22,11 @@ from fleet.errors import CampaignFailed, InputError
 from fleet.fleet_config import FleetConfig
 from fleet.frames.data import DataSet
 from fleet.host import HostProgress, HostSpec, VehicleHost
+from fleet.latency import Latencies, merge_by_name
 from fleet.rate_control import RateControlConfig
+from fleet.shard import Counters
 from server.cluster import require
-from server.collector import Collected, Collector
+from server.collector import Collected, Collector, Taken
 from server.durable import write_json
 from server.inspection import Rules
 
@@ -37,21 +40,32 @@ _RESTARTS = 10
 
 @dataclass(frozen=True)
 class FleetState:
-    """Where the whole fleet stands, for a progress display.
+    """Where the whole fleet and the collector stand, for those who look on.
 
     Attributes:
+        vehicles: their number.
         share: of the campaign's simulated time, in [0, 1].
         hours: simulated hours driven.
         totals: sums of all vehicles' counters.
         buffer_bytes: bytes aboard all vehicles.
         links_up: vehicles whose link is up.
+        bits_granted: bits that the budget has granted all vehicles.
+        waiting: uploads that hosts had handed in and not yet an answer to: the most of each host at
+            once, since it last reported.
+        taken: where the collector stood when it was last asked.
+        encoding: by codec, how long each bitstream took that this run made.
     """
 
+    vehicles: int
     share: float
     hours: float
     totals: dict[str, int]
     buffer_bytes: int
     links_up: int
+    bits_granted: int = 0
+    waiting: int = 0
+    taken: Taken = field(default_factory=Taken)
+    encoding: dict[str, Latencies] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ def collect(
         data: the frames.
         bitstreams: folder for encoded frames, shared with other campaigns.
         folder: the collection's folder.
-        on_progress: called on every report of a host.
+        on_progress: called before the start, on every report of a host, and when all are done.
 
     Raises:
         InputError: hosts that the cluster cannot hold, or a frame that cannot be read.
@@ -149,9 +163,8 @@ def collect(
         )
         hosts.append(actor.remote(setup / f"host-{index}"))
     try:
-        _drive(hosts, collector, fleet, on_progress)
+        collected = _drive(hosts, collector, config, on_progress)
         finished = ray.get([host.finish.remote(collector) for host in hosts])
-        collected: Collected = ray.get(collector.summary.remote())
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise error.cause from None
@@ -165,39 +178,88 @@ def collect(
         shutil.rmtree(setup)
     _write_table(folder / "counters.parquet", [counters for _, counters, _ in finished], "vehicle")
     _write_table(folder / "telemetry.parquet", [table for _, _, table in finished], "vehicle")
-    work = [asdict(progress) for progress, _, _ in finished]
+    # Latencies are of a host's last report only, and told already.
+    work = [asdict(replace(progress, latencies={})) for progress, _, _ in finished]
     write_json(folder / "collected.json", {"collected": asdict(collected), "hosts": work})
 
 
 def _drive(
     hosts: list[Any],
     collector: Any,
-    fleet: FleetConfig,
+    config: CollectionConfig,
     on_progress: Callable[[FleetState], None],
-) -> None:
-    """Keeps one call in flight to every host until all are done; hosts do not wait for each other."""
+) -> Collected:
+    """Keeps one call in flight to every host until all are done; hosts do not wait for each other.
+
+    The collector is asked where it stands, one question at a time, and not waited for until the end.
+    """
+    fleet = config.fleet
     chunk = max(1, fleet.ticks // _CALLS)
     progress: dict[int, HostProgress] = {}
+    taken = Taken()
+    encoding: dict[str, Latencies] = {codec.name: Latencies() for codec in config.codecs}
+
+    def tell() -> None:
+        on_progress(_state(list(progress.values()), len(hosts), fleet, taken, encoding))
+
+    tell()
+    asked = collector.standing.remote()
     running = {host.advance.remote(chunk, collector): index for index, host in enumerate(hosts)}
     while running:
         ready, _ = ray.wait(list(running), num_returns=1)
         index = running.pop(ready[0])
         progress[index] = ray.get(ready[0])
+        merge_by_name(encoding, progress[index].latencies)
         if not progress[index].done:
             following = progress[index].tick + chunk
             running[hosts[index].advance.remote(following, collector)] = index
-        on_progress(_state(list(progress.values()), len(hosts), fleet))
+        if ray.wait([asked], timeout=0)[0]:
+            taken, asked = ray.get(asked), collector.standing.remote()
+        tell()
+    taken = ray.get(collector.standing.remote())
+    tell()
+    collected: Collected = taken.collected
+    return collected
 
 
-def _state(reports: list[HostProgress], hosts: int, fleet: FleetConfig) -> FleetState:
+def _state(
+    reports: list[HostProgress],
+    hosts: int,
+    fleet: FleetConfig,
+    taken: Taken,
+    encoding: dict[str, Latencies],
+) -> FleetState:
     driven = sum(min(1.0, report.tick / fleet.drive_ticks) for report in reports) / hosts
-    names = reports[0].totals
     return FleetState(
+        vehicles=fleet.vehicles,
         share=driven,
         hours=driven * fleet.end_ms / 3_600_000,
-        totals={name: sum(report.totals[name] for report in reports) for name in names},
+        totals={
+            each.name: sum(report.totals[each.name] for report in reports)
+            for each in fields(Counters)
+        },
         buffer_bytes=sum(report.buffer_bytes for report in reports),
         links_up=sum(report.links_up for report in reports),
+        bits_granted=sum(report.bits_granted for report in reports),
+        waiting=sum(report.waiting for report in reports),
+        taken=taken,
+        encoding={name: latencies.copy() for name, latencies in encoding.items()},
+    )
+
+
+def read_state(folder: Path, fleet: FleetConfig) -> FleetState:
+    """Where the fleet of a finished collection stood at its end."""
+    table = pq.read_table(folder / "counters.parquet")
+    sums = {name: pc.sum(table[name]).as_py() or 0 for name in table.column_names}
+    return FleetState(
+        vehicles=fleet.vehicles,
+        share=1.0,
+        hours=fleet.end_ms / 3_600_000,
+        totals={each.name: sums[each.name] for each in fields(Counters)},
+        buffer_bytes=0,
+        links_up=0,
+        bits_granted=sums["bits_granted"],
+        taken=Taken(read_collected(folder)),
     )
 
 

@@ -14,10 +14,12 @@ and sends again; whatever is killed after, the upload is known and the same rece
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from fleet.latency import Latencies
 from fleet.upload import Receipt, Upload, digest_of
 from server.durable import sync_folder, write_synced
 from server.inspection import Inspector, Rules
@@ -46,6 +48,19 @@ class Collected:
     bits_refused: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Where a collector stands, for those who look on.
+
+    Attributes:
+        collected: what it has taken.
+        commits: how long each batch took to be stored, since the collector was last started.
+    """
+
+    collected: Collected = Collected(0, 0, {}, 0)
+    commits: Latencies = field(default_factory=Latencies)
+
+
 class Collector:
     """The body of the central Ray actor; one thread, no state but what is on the disk."""
 
@@ -64,12 +79,17 @@ class Collector:
             self._stored[row["vehicle"], row["sequence"]] = row
         self._refusals: list[Row] = self._refused.read().to_pylist()
         self._refused_keys = {_refusal_key(row) for row in self._refusals}
+        self._reasons = Counter(row["reason"] for row in self._refusals)
+        self._bits = 8 * sum(row["size"] for row in self._stored.values())
+        self._bits_refused = 8 * sum(row["size"] for row in self._refusals)
+        self._commits = Latencies()
 
     def commit(self, uploads: list[Upload]) -> list[Receipt]:
         """Takes a batch: each upload is stored for good, or refused, when this returns.
 
         Handing in the same upload again gives the same receipt and changes nothing.
         """
+        started = time.perf_counter()
         fresh: dict[Key, Upload] = {}
         refusals: list[tuple[Upload, str]] = []
         receipts = []
@@ -82,6 +102,7 @@ class Collector:
             receipts.append(_receipt(upload, reason))
         self._store(list(fresh.values()))
         self._keep_aside(refusals)
+        self._commits.add(time.perf_counter() - started)
         return receipts
 
     def lookup(self, vehicle: int, sequence: int) -> Row | None:
@@ -92,10 +113,14 @@ class Collector:
         """What has been committed and refused so far."""
         return Collected(
             frames=len(self._stored),
-            bits=8 * sum(row["size"] for row in self._stored.values()),
-            refused=dict(Counter(row["reason"] for row in self._refusals)),
-            bits_refused=8 * sum(row["size"] for row in self._refusals),
+            bits=self._bits,
+            refused=dict(self._reasons),
+            bits_refused=self._bits_refused,
         )
+
+    def standing(self) -> Taken:
+        """What has been committed and refused so far, and how long batches took."""
+        return Taken(self.summary(), self._commits.copy())
 
     def verify(self) -> list[str]:
         """Reads every committed bitstream back; the paths that are missing or not as committed."""
@@ -130,6 +155,7 @@ class Collector:
             sync_folder(self._folder / "bitstreams")
             self._manifest.append(rows)
             self._stored.update({(row["vehicle"], row["sequence"]): row for row in rows})
+            self._bits += 8 * sum(row["size"] for row in rows)
 
     def _keep_aside(self, refusals: list[tuple[Upload, str]]) -> None:
         rows = []
@@ -158,6 +184,8 @@ class Collector:
             sync_folder(self._folder / "refused")
             self._refused.append(rows)
             self._refusals += rows
+            self._reasons.update(row["reason"] for row in rows)
+            self._bits_refused += 8 * sum(row["size"] for row in rows)
 
 
 def _row(upload: Upload, path: str) -> Row:

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from server.calibration import calibration_bits, calibration_hours
 from server.collection import read_collected
-from server.costs import Quantities
+from server.costs import Quantities, total_cost
+from server.decoding import distinct_pixels
+from server.figures import CostSoFar
 from server.learning import RESTORED
 from server.manifest import read_manifest
 from server.scoring import Scoring
@@ -33,6 +35,13 @@ def quantities_of(scoring: Scoring) -> Quantities:
         train = learning.trains(RESTORED)
         quantities = _with_restoration(scoring, quantities, train_frames=train)
     return quantities
+
+
+def tell_cost(scoring: Scoring) -> None:
+    """Tells those who look on what the campaign cost in the end: what its ledger comes to."""
+    prices = scoring.config.prices
+    cost = total_cost(quantities_of(scoring), prices)
+    scoring.progress.observe(CostSoFar(cost, prices.currency))
 
 
 def consumed_for(scoring: Scoring, domain: str) -> Quantities:
@@ -69,10 +78,6 @@ def _collected(scoring: Scoring) -> Quantities:
     config, gathering = scoring.config, scoring.gathering
     collection = gathering.collection.path
     collected, vehicles = read_collected(collection), totals(collection)
-    distinct = {
-        (row["frame_id"], row["digest"]): row["width"] * row["height"]
-        for row in read_manifest(collection / "manifest")
-    }
     return Quantities(
         vehicle_hours=config.fleet.vehicles * config.fleet.hours,
         bits_committed=collected.bits,
@@ -82,7 +87,7 @@ def _collected(scoring: Scoring) -> Quantities:
         bits_unfinished=vehicles["bits_unfinished"],
         frames_annotated=len(gathering.trained),
         pixels_encoded=vehicles["pixels_encoded"],
-        pixels_decoded=sum(distinct.values()),
+        pixels_decoded=distinct_pixels(read_manifest(collection / "manifest")),
         pixels_trained=_segmenter_pixels(scoring),
     )
 

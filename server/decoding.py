@@ -7,8 +7,9 @@ could not be decoded). Originals are known because this is a simulation; they se
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fleet.codecs import CodecConfig
 from fleet.errors import BitstreamError
 from fleet.frames.data import DataSet
 from fleet.frames.layout import FrameReader, FrameRef
+from fleet.latency import Latencies
 from models.metrics import ms_ssim, psnr
 from server.manifest import Row, read_manifest
 from server.parallel import WorkerCrash, map_items
@@ -50,11 +52,20 @@ class Decoded:
         psnr: dB against the original; None where it is infinite or nothing was decoded.
         ms_ssim: against the original; None where the frame is too small for it.
         fault: why nothing was decoded, or None.
+        seconds: how long decoding took; None where nothing was decoded.
     """
 
     psnr: float | None
     ms_ssim: float | None
     fault: str | None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class DecodeState:
+    """How long each bitstream took to decode that this run has decoded so far, by codec."""
+
+    decoding: dict[str, Latencies] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,11 @@ class _Decode:
     def __call__(self, job: _Job) -> Decoded:
         original = self.reader.frame(job.ref)
         try:
-            codec = next(one for one in self.codecs if one.name == job.codec)
-            frame = codec.build().decode(job.path.read_bytes(), self.max_pixels)
+            codec = next(one for one in self.codecs if one.name == job.codec).build()
+            bitstream = job.path.read_bytes()
+            started = time.perf_counter()
+            frame = codec.decode(bitstream, self.max_pixels)
+            seconds = time.perf_counter() - started
             if frame.shape != original.shape:
                 raise BitstreamError("decodes to another size than the frame captured")
         except BitstreamError as error:
@@ -89,7 +103,8 @@ class _Decode:
         if job.keep:
             np.save(self.folder / f"{job.ref.frame_id}.npy", frame)
         decibels = psnr(original, frame)
-        return Decoded(decibels if np.isfinite(decibels) else None, ms_ssim(original, frame), None)
+        finite = decibels if np.isfinite(decibels) else None
+        return Decoded(finite, ms_ssim(original, frame), None, seconds)
 
 
 def decode_collection(
@@ -98,6 +113,7 @@ def decode_collection(
     data: DataSet,
     folder: Path,
     on_done: Callable[[int, int], None],
+    on_state: Callable[[DecodeState], None] = lambda state: None,
 ) -> None:
     """Decodes a collection into `folder`.
 
@@ -111,13 +127,25 @@ def decode_collection(
         data: the campaign's frames.
         folder: where to write.
         on_done: called with (frames done, frames in all).
+        on_state: called before the first frame, and whenever more are done.
     """
     rows = read_manifest(collection / "manifest")
     refs = {ref.frame_id: ref for ref in data.train}
     (folder / "frames").mkdir(exist_ok=True)
     work = _Decode(tuple(codecs), data.reader, data.max_pixels, folder / "frames")
     jobs = _jobs(rows, refs, codecs, collection)
-    outcomes = _run(work, jobs, lambda done: on_done(done, len(jobs)))
+    latencies: dict[str, Latencies] = {codec.name: Latencies() for codec in codecs}
+
+    def tell(done: int) -> None:
+        on_state(DecodeState({name: each.copy() for name, each in latencies.items()}))
+        on_done(done, len(jobs))
+
+    def count(job: _Job, outcome: Decoded) -> None:
+        if outcome.seconds is not None:
+            latencies[job.codec].add(outcome.seconds)
+
+    tell(0)
+    outcomes = _run(work, jobs, tell, count)
     kept = {job.ref.frame_id: job.digest for job in jobs if job.keep}
     # Where a frame's best cannot be decoded, the best of those that can takes its place.
     for job in jobs:
@@ -142,11 +170,15 @@ def decode_collection(
 
 
 def _run(
-    work: _Decode, jobs: list[_Job], on_done: Callable[[int], None] = lambda done: None
+    work: _Decode,
+    jobs: list[_Job],
+    on_done: Callable[[int], None] = lambda done: None,
+    on_result: Callable[[_Job, Decoded], None] = lambda job, outcome: None,
 ) -> dict[tuple[str, str], Decoded]:
     """Outcomes by frame and digest; a bitstream that kills its decoder is one that is at fault."""
     outcomes = {}
-    for job, outcome in zip(jobs, map_items(work, jobs, on_done), strict=True):
+    found = map_items(work, jobs, on_done, on_result=on_result)
+    for job, outcome in zip(jobs, found, strict=True):
         if isinstance(outcome, WorkerCrash):
             if job.keep:  # what it may have left half-written; another job's pixels stay
                 (work.folder / f"{job.ref.frame_id}.npy").unlink(missing_ok=True)
@@ -191,6 +223,12 @@ def _table_row(row: Row, ref: FrameRef, decoded: Decoded, trained: bool) -> dict
         "trained": trained,
         "fault": decoded.fault,
     }
+
+
+def distinct_pixels(rows: Sequence[Row]) -> int:
+    """Pixels of all bitstreams of a manifest that are decoded: every distinct one once."""
+    sizes = {(row["frame_id"], row["digest"]): row["width"] * row["height"] for row in rows}
+    return sum(sizes.values())
 
 
 def read_frames(folder: Path) -> list[dict[str, Any]]:

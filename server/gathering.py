@@ -17,8 +17,16 @@ from server.calibration import (
     take_calibration_frames,
 )
 from server.campaign import CampaignConfig
-from server.collection import CollectionConfig, FleetState, collect, read_collected
-from server.decoding import decode_collection, read_frames
+from server.collection import (
+    CollectionConfig,
+    FleetState,
+    collect,
+    read_collected,
+    read_state,
+)
+from server.decoding import decode_collection, distinct_pixels, read_frames
+from server.figures import RunningCost, on_the_road, unpacked
+from server.manifest import read_manifest
 from server.progress import Teller
 from server.references import compress_test_frames, receive_calibration, unpack_originals
 from server.stages import Artifact, ArtifactStore, digest_inputs
@@ -53,6 +61,7 @@ class Gathering:
             InputError: the config and the data do not go together, or a file is bad.
         """
         self.config, self.store, self.progress = config, store, progress
+        self._cost = RunningCost(config.prices)
         root, scenes = self._root()
         self.data = open_data(config.data, root)
         self.calibration_data: DataSet | None = None
@@ -132,7 +141,13 @@ class Gathering:
         ids = [ref.frame_id for ref in data.train]
         inputs = {**config.inputs(), **self._frames(source), "train": ids}
 
+        def observe(state: FleetState) -> None:
+            self.progress.observe(state)
+            spent = on_the_road(state, calibration=stage == "calibrate")
+            self.progress.observe(self._cost.of(stage, spent))
+
         def show(state: FleetState) -> None:
+            observe(state)
             totals = state.totals
             bpp = totals["bits_delivered"] / max(1, totals["pixels_delivered"])
             self.progress.update(
@@ -151,6 +166,8 @@ class Gathering:
             ),
             resumable=True,
         )
+        if artifact.reused:
+            observe(read_state(artifact.path, config.fleet))
         collected = read_collected(artifact.path)
         refused = sum(collected.refused.values())
         self.progress.end(
@@ -169,9 +186,15 @@ class Gathering:
             "decode",
             {"version": 2, "collection": collection.digest},
             lambda folder: decode_collection(
-                collection.path, self.config.codecs, self.data, folder, self.count_frames
+                collection.path, self.config.codecs, self.data, folder, self.count_frames,
+                self.progress.observe,
             ),
+        )  # fmt: skip
+        spent = unpacked(
+            sum(row["trained"] for row in read_frames(artifact.path)),
+            distinct_pixels(read_manifest(collection.path / "manifest")),
         )
+        self.progress.observe(self._cost.of("decode", spent))
         self.progress.end("every distinct bitstream once", artifact.reused)
         return artifact
 

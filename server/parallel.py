@@ -28,6 +28,7 @@ def map_items(
     on_done: Callable[[int], None] = lambda done: None,
     *,
     gpus: float = 0,
+    on_result: Callable[[Item, Result], None] = lambda item, result: None,
 ) -> list[Result | WorkerCrash]:
     """Runs `work` on every item, in Ray tasks of one CPU each; results are in the items' order.
 
@@ -40,6 +41,7 @@ def map_items(
         items: what to work on.
         on_done: called with the number of items done.
         gpus: GPUs, or the share of one, of each task.
+        on_result: called with each item and what came of it, as they come, before `on_done`.
 
     Raises:
         InputError, BitstreamError: as `work` raised it.
@@ -63,6 +65,7 @@ def map_items(
         try:
             for index, result in zip(chunk, ray.get(ready), strict=True):
                 results[index] = result
+                on_result(items[index], result)
         except ray.exceptions.RayTaskError as error:
             for other in running:
                 ray.cancel(other)

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from server.figures import Figures
+
 _PLAIN_EVERY_S = 10.0
 """Seconds between two lines of a running stage where there is no terminal."""
 
@@ -24,6 +26,9 @@ class Teller(Protocol):
 
     def update(self, share: float, details: str) -> None:
         """Tells how far the running stage is: a share in [0, 1] and a few words."""
+
+    def observe(self, figures: Figures) -> None:
+        """Tells figures of the running stage, for those who count."""
 
     def end(self, details: str, reused: bool = False) -> None:
         """Ends the running stage with a summary of what came of it."""
@@ -70,6 +75,11 @@ class Progress:
         for listener in self.listeners:
             listener.update(share, details)
         self._show(share, details)
+
+    def observe(self, figures: Figures) -> None:
+        """Tells figures of the running stage to the listeners."""
+        for listener in self.listeners:
+            listener.observe(figures)
 
     def _show(self, share: float, details: str) -> None:
         now = time.monotonic()

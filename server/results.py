@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from server.calibration import check_arrived
 from server.campaign import CampaignConfig
 from server.collection import read_collected
-from server.consumption import consumed_for, quantities_of, totals
+from server.consumption import consumed_for, quantities_of, tell_cost, totals
 from server.costs import ledger, total_cost, write_ledger
 from server.durable import write_json
 from server.evaluation import Score
@@ -111,6 +111,7 @@ def write_result(
         "manifest_digest": manifest_digest(rows),
         "wall_seconds": round(wall_seconds, 3),
     }
+    tell_cost(scoring)
     write_ledger(entries, out / "ledger.parquet")
     shutil.copyfile(collection / "telemetry.parquet", out / "telemetry.parquet")
     pq.write_table(pq.read_table(decoded / "frames.parquet"), out / "frames.parquet")

@@ -11,6 +11,7 @@ from models.segmenter_training import WEIGHTS
 from models.training_config import StepReport
 from server.augmentation import augment
 from server.evaluation import Score, evaluate_domain, read_score, reestimate
+from server.figures import Evaluated
 from server.gathering import Gathering
 from server.learning import RESTORED, PairFiles, train_domain
 from server.measures import Measures, mean_of, read_frechet, write_features, write_perceptual
@@ -282,6 +283,7 @@ class Scoring:
         )
         self._evaluations[name] = found
         miou = read_score(found.path).miou
+        self.progress.observe(Evaluated(name, miou))
         self.progress.end(f"{name} mIoU {100 * miou:.2f} %", found.reused)
         return found
 
@@ -361,6 +363,7 @@ class Scoring:
         return list(spread(tuple(self.gathering.trained), self.config.learning.measured_frames))
 
     def _show_training(self, report: StepReport) -> None:
+        self.progress.observe(report)
         self.progress.update(
             report.step / report.steps, f"step {report.step}/{report.steps}  loss {report.loss:.3f}"
         )

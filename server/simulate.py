@@ -12,13 +12,19 @@ from rich.text import Text
 from fleet.errors import InputError
 from models.segmenter_training import TrainingDiverged
 from server.campaign import CampaignConfig
+from server.metrics.watch import Watch
 from server.pipeline import Pipeline
 from server.progress import Progress
 from server.stages import ArtifactStore
 
 
 def simulate(
-    config: CampaignConfig, out: Path, store: Path, command: str, console: Console | None = None
+    config: CampaignConfig,
+    out: Path,
+    store: Path,
+    command: str,
+    console: Console | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Runs a campaign and shows it; gives the result row.
 
@@ -28,6 +34,7 @@ def simulate(
         store: folder of artifacts.
         command: the command line, for the provenance.
         console: where to show it; default: the standard output.
+        watch: what live metrics are served from.
 
     Raises:
         InputError: config and data do not go together, a file is bad, a folder cannot be written, or
@@ -35,6 +42,9 @@ def simulate(
     """
     console = console or Console()
     progress = Progress(console)
+    if watch is not None:
+        watch.expect(1)
+        progress.listeners.append(watch.campaign(config.name))
     console.print(Text(config.name, "bold") + Text(f": {_story(config)}"), soft_wrap=True)
     pipeline = Pipeline(config, out.resolve(), ArtifactStore(store), progress, command)
     with progress.shown():
@@ -42,6 +52,8 @@ def simulate(
             result = pipeline.run()
         except TrainingDiverged as error:
             raise InputError(str(error)) from None
+    if watch is not None:
+        watch.finished()
     _show(result, out, console)
     return result
 

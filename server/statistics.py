@@ -20,7 +20,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit
 
 F64 = NDArray[np.float64]
 Confusions = NDArray[np.int64]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from server.durable import write_json
+from server.figures import Figures
 
 STATUS = "status.json"
 """The file's name in a campaign's folder."""
@@ -81,6 +82,9 @@ class StatusFile:
         self._facts.update(share=round(share, 4), details=details)
         if time.monotonic() - self._written >= _EVERY_S:
             self._write()
+
+    def observe(self, figures: Figures) -> None:
+        """Figures are not for this file."""
 
     def end(self, details: str, reused: bool = False) -> None:
         """Ends the running stage with a summary of what came of it."""

@@ -24,13 +24,8 @@ os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-import ray.train
 import torch
 from pydantic import Field
-from ray.train.torch import TorchTrainer
-
-# What `ray.train` exports at run time; to a type checker its names are the first version's.
-from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -213,7 +208,12 @@ def _work_alone(training: Training, trainer: TrainerConfig) -> None:
 
 
 def _run_group(training: Training, trainer: TrainerConfig) -> None:
-    """Several workers, through Ray Train."""
+    """Several workers, through Ray Train, which takes seconds to import."""
+    from ray.train.torch import TorchTrainer
+
+    # What `ray.train` exports at run time; to a type checker its names are the first version's.
+    from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+
     # Ray Train hands them to its controller. Set for good: another training may start meanwhile.
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(trainer.start_timeout_s)
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # how often it polls the workers
@@ -241,6 +241,9 @@ def _run_group(training: Training, trainer: TrainerConfig) -> None:
 
 
 def _work_in_group(config: dict[str, Any]) -> None:
+    import ray.train
+    import ray.train.torch
+
     training: Training = config["training"]
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
@@ -334,6 +337,8 @@ def _raise_failure(
         raise TrainingDiverged(found["line"]) if found["diverged"] else InputError(found["line"])
     if not errors:
         return
+    import ray.train
+
     error = errors[0]
     if isinstance(error, _NotPlaced | ray.train.ControllerError):
         raise InputError(

@@ -10,7 +10,9 @@ import pytest
 from server.campaign import CampaignConfig
 from server.codec_training import CodecTrainingConfig
 from server.config_file import dump_yaml, load_config
+from server.planning.config import GivenLaw
 from server.study.config import StudyConfig
+from server.sweep.config import SweepConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {"models": {"fleet", "server", "ray"}, "fleet": {"server"}, "server": set()}
@@ -37,7 +39,12 @@ def test_imports_go_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_config_is_valid_and_resolves(path: Path, tmp_path: Path) -> None:
-    kinds = {"study": StudyConfig, "train": CodecTrainingConfig}
+    kinds = {
+        "law": GivenLaw,
+        "study": StudyConfig,
+        "sweep": SweepConfig,
+        "train": CodecTrainingConfig,
+    }
     model = kinds.get(path.name.split("-")[0], CampaignConfig)
     config = load_config(model, path)
     resolved = tmp_path / "resolved.yaml"

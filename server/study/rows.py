@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from server.calibration import calibration_bits
-from server.consumption import consumed_for
+from server.consumption import consumed_for, tell_cost
 from server.costs import total_cost
 from server.durable import write_json
 from server.evaluation import read_confusions, read_score
@@ -97,6 +97,7 @@ class Result:
                     "frames_trained": len(gathering.trained),
                 }
             )
+        tell_cost(scoring)
         return cls(job, scoring, rows, confusions, skipped)
 
 

@@ -20,16 +20,17 @@ from server.durable import write_json
 from server.gathering import Gathering
 from server.joining import check_address
 from server.learning import CALIBRATED, RESTORED
+from server.metrics.watch import Watch
 from server.pictures import write_study_pictures
 from server.pipeline import begin_folder, check_folders, check_places, now
 from server.provenance import provenance
 from server.report import write_study_report
 from server.scoring import Scoring
+from server.side_by_side import JobsProgress, Stopped
 from server.stages import ArtifactStore
 from server.study.claims import write_claims
 from server.study.config import Job, StudyConfig
 from server.study.drops import write_drops
-from server.study.progress import Stopped, StudyProgress
 from server.study.rate_distortion import write_rate_distortion
 from server.study.rows import Result, write_facts, write_rows
 from server.study.summary import show
@@ -56,7 +57,7 @@ class Study:
     config: StudyConfig
     out: Path
     store: ArtifactStore
-    progress: StudyProgress
+    progress: JobsProgress
     command: str
 
     def run(self) -> Path:
@@ -162,7 +163,14 @@ class Study:
         return [future.result() for future in futures]
 
 
-def run_study(config: StudyConfig, out: Path, store: Path, command: str, console: Console) -> Path:
+def run_study(
+    config: StudyConfig,
+    out: Path,
+    store: Path,
+    command: str,
+    console: Console,
+    watch: Watch | None = None,
+) -> Path:
     """Runs a study and shows it; gives the report's path.
 
     Args:
@@ -171,13 +179,16 @@ def run_study(config: StudyConfig, out: Path, store: Path, command: str, console
         store: folder of artifacts.
         command: the command line, for the provenance.
         console: where to show it.
+        watch: what live metrics are served from.
 
     Raises:
         InputError: config and data do not go together, a file is bad, a folder cannot be written, or
             a training diverges.
     """
     jobs = len(config.jobs())
-    progress = StudyProgress(console, jobs)
+    if watch is not None:
+        watch.expect(jobs, config.name)
+    progress = JobsProgress(console, jobs, watch)
     restorers = f", {' and '.join(config.restorers)} restorers" if config.restores else ""
     rates = sum(len(one.qualities) for one in config.codecs)
     console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -20,7 +21,13 @@ from fleet.frames.data import DataConfig, DataSet, open_data
 from fleet.rate_control import RateControlConfig
 from fleet.scenes import ScenesConfig, write_scenes
 from fleet.uplink import UplinkConfig
-from server.collection import CollectionConfig, FleetState, collect, read_collected
+from server.collection import (
+    CollectionConfig,
+    FleetState,
+    collect,
+    read_collected,
+    read_state,
+)
 from server.manifest import manifest_digest, read_manifest
 
 UPLINK = UplinkConfig(
@@ -98,6 +105,32 @@ def test_hosts_change_nothing(
     assert outcome(run(data, tmp_path / "many", states.append, **placement)) == alone
     assert states[-1].totals["captured"] == sum(alone["counters"]["captured"])
     assert states[-1].share == 1
+    assert states[0].totals["captured"] == 0, "told before the start, so that rates begin at 0"
+
+
+def test_what_those_who_look_on_are_told_adds_up(
+    ray_cluster: None, alone: dict[str, Any], data: DataSet, tmp_path: Path
+) -> None:
+    states: list[FleetState] = []
+    folder = run(data, tmp_path / "told", states.append, hosts=2)
+    assert outcome(folder) == alone
+    last = states[-1]
+    hosts = json.loads((folder / "collected.json").read_text())["hosts"]
+    assert last.encoding["bpg"].count == sum(host["encodes"] for host in hosts) > 0
+    assert last.encoding["bpg"].seconds == pytest.approx(
+        sum(host["encode_seconds"] for host in hosts)
+    )
+    assert last.taken.collected == alone["collected"]
+    batches = len(list((folder / "manifest").glob("part-*.parquet")))
+    assert last.taken.commits.count >= batches > 0
+    assert last.bits_granted == sum(alone["counters"]["bits_granted"])
+    assert max(state.waiting for state in states) > 0
+    for name in ("captured", "delivered", "bits_sent"):
+        told = [state.totals[name] for state in states]
+        assert told == sorted(told)
+    found = read_state(folder, FleetConfig(vehicles=4, hours=1.0))
+    assert (found.totals, found.bits_granted) == (last.totals, last.bits_granted)
+    assert (found.taken.collected, found.hours) == (last.taken.collected, last.hours)
 
 
 def processes(title: str) -> list[int]:

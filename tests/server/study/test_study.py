@@ -25,10 +25,10 @@ from fleet.scenes import ScenesConfig, write_scenes
 from models.training_config import TrainingDiverged
 from server.cli import main
 from server.evaluation import read_confusions, read_score
+from server.side_by_side import JobsProgress
 from server.stages import ArtifactStore
 from server.study import run as study
 from server.study.config import Job, StudyConfig
-from server.study.progress import StudyProgress
 from server.study.rows import SCHEMA
 from server.study.run import RESULTS, Study, run_study
 
@@ -228,7 +228,7 @@ def test_collections_do_not_wait_for_each_others_hosts(
 
 def in_progress(config: StudyConfig, folder: Path) -> Study:
     with (folder / "shown.txt").open("a") as file:
-        progress = StudyProgress(Console(file=file), len(config.jobs()))
+        progress = JobsProgress(Console(file=file), len(config.jobs()))
     return Study(config, folder / "out", ArtifactStore(folder / "store"), progress, "test")
 
 

@@ -6,20 +6,23 @@ import io
 import threading
 
 import pytest
+from prometheus_client import generate_latest
 from rich.console import Console
 
-from server.study import progress as study_progress
-from server.study.progress import Stopped, StudyProgress
+from server import side_by_side
+from server.figures import Evaluated
+from server.metrics.watch import Watch
+from server.side_by_side import JobsProgress, Stopped
 
 
-def plain(total: int = 4) -> tuple[StudyProgress, io.StringIO]:
+def plain(total: int = 4) -> tuple[JobsProgress, io.StringIO]:
     """A progress that prints plain lines, as into a log."""
     text = io.StringIO()
-    return StudyProgress(Console(file=text, width=40), total), text
+    return JobsProgress(Console(file=text, width=40), total), text
 
 
 def test_plain_lines_say_which_job_what_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(side_by_side, "_PLAIN_EVERY_S", 0.0)
     progress, text = plain()
     one, other = progress.job("bpg 50 seed 0"), progress.job("bpg 42 [50 %] seed 1")
     with progress.shown():
@@ -54,14 +57,14 @@ def test_what_was_found_is_neither_told_nor_left_running(monkeypatch: pytest.Mon
     found = progress.job("data")
     found.start("scenes")
     found.end("procedural street scenes", reused=True)
-    monkeypatch.setattr(study_progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(side_by_side, "_PLAIN_EVERY_S", 0.0)
     progress.job("one").start("collect")
     assert text.getvalue() == "  0 of 4 jobs, 0 s  one: collect\n"
 
 
 def test_on_a_terminal_what_ended_and_what_runs() -> None:
     text = io.StringIO()
-    progress = StudyProgress(Console(file=text, force_terminal=True, width=100), 2)
+    progress = JobsProgress(Console(file=text, force_terminal=True, width=100), 2)
     with progress.shown():
         one, other = progress.job("one"), progress.job("other")
         one.start("train on C")
@@ -85,7 +88,7 @@ def test_after_a_stop_every_word_raises() -> None:
 
 
 def test_it_may_be_told_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(side_by_side, "_PLAIN_EVERY_S", 0.0)
     progress, text = plain(8)
 
     def work(label: str) -> None:
@@ -105,3 +108,24 @@ def test_it_may_be_told_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(lines) == 8 * (3 * 50 + 1)
     assert sum("8 of 8 jobs" in line for line in lines) == 1
     assert "left" not in lines[-1]
+
+
+def test_live_metrics_are_told_what_jobs_tell() -> None:
+    watch = Watch()
+    watch.expect(2, "Study")
+    progress = JobsProgress(Console(file=io.StringIO()), 2, watch)
+    for label, miou in (("bpg 42 seed 0", 0.25), ("bpg 42 seed 1", 0.5)):
+        job = progress.job(label)
+        job.start("evaluate CO")
+        job.update(0.5, "")
+        job.observe(Evaluated("CO", miou))
+        job.end("", reused=True)
+        progress.finished(label)
+    text = generate_latest(watch.registry).decode()
+    for line in (
+        'bitfleet_miou_ratio{campaign="Study: bpg 42 seed 0",configuration="CO"} 0.25',
+        'bitfleet_miou_ratio{campaign="Study: bpg 42 seed 1",configuration="CO"} 0.5',
+        'bitfleet_stages_ended_total{campaign="Study: bpg 42 seed 0",outcome="found"} 1.0',
+        "bitfleet_campaigns_finished_total 2.0",
+    ):
+        assert line in text.splitlines()

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: which campaigns are at work, what is done, what is left."""
+"""What a person sees while many campaigns run: which are at work, what is done, what is left."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from server.figures import Figures
+from server.metrics.watch import Watch
+
 _PLAIN_EVERY_S = 15.0
 """Seconds between two lines about running stages where there is no terminal."""
 _SHOWN = 12
@@ -19,25 +22,31 @@ _SHOWN = 12
 
 
 class Stopped(Exception):
-    """The study ends; whoever still works on it is to stop."""
+    """The whole ends; whoever still works on it is to stop."""
 
 
-class StudyProgress:
-    """Shows the jobs of a study that run side by side. Safe to be told from several threads.
+class JobsProgress:
+    """Shows jobs that run side by side. Safe to be told from several threads.
 
     Attributes:
         total: jobs in all.
+        watch: what live metrics are served from, if they are.
         stop: set to make every job stop at its next word.
+        note: a line that stands below the others, such as what is best so far.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
-        self.total = total
+    def __init__(
+        self, console: Console, total: int, watch: Watch | None = None, noun: str = "jobs"
+    ) -> None:
+        self.total, self.note = total, ""
+        self.watch = watch
+        self._noun = noun
         self.stop = threading.Event()
         self._console = console
         self._guard = threading.Lock()
         self._running: dict[str, str] = {}
         self._ended: deque[Text] = deque(maxlen=_SHOWN)
-        self._done = 0
+        self._done = self._found = 0
         self._live: Live | None = None
         self._started = self._printed = time.monotonic()
 
@@ -82,20 +91,33 @@ class StudyProgress:
             if self._live is None:
                 self._say(f"✓ {label}: {line}")
 
-    def finished(self, label: str) -> None:
-        """A job is through."""
+    def found(self, jobs: int) -> None:
+        """So many jobs were through before this run began; they say nothing of how long one takes."""
+        with self._guard:
+            self._done += jobs
+            self._found += jobs
+
+    def finished(self, label: str, fault: str | None = None) -> None:
+        """A job is through, or ended with a fault."""
         with self._guard:
             self._running.pop(label, None)
             self._done += 1
+            if self.watch is not None:
+                self.watch.finished()
+            if fault is not None:
+                self._ended.append(Text("✗ ", "red") + Text(f"{label}: {fault}"))
             if self._live is None:
-                self._say(f"✓ {label}  ({self._where()})")
+                mark, what = ("✓", label) if fault is None else ("✗", f"{label}: {fault}")
+                note = f"; {self.note}" if self.note else ""
+                self._say(f"{mark} {what}  ({self._where()}{note})")
 
     def _where(self) -> str:
         """How many jobs are done, and how long the others may take if they are like those."""
         spent = time.monotonic() - self._started
-        text = f"{self._done} of {self.total} jobs, {_duration(spent)}"
-        if 0 < self._done < self.total:
-            left = spent / self._done * (self.total - self._done)
+        text = f"{self._done} of {self.total} {self._noun}, {_duration(spent)}"
+        made = self._done - self._found
+        if made and self._done < self.total:
+            left = spent / made * (self.total - self._done)
             text += f", about {_duration(left)} left"
         return text
 
@@ -108,30 +130,43 @@ class StudyProgress:
                 Text("● ", "cyan") + Text(f"{label}: {line}")
                 for label, line in self._running.items()
             ]
-            return Group(*self._ended, *running, Text(self._where(), "bold"))
+            note = [Text(self.note)] if self.note else []
+            return Group(*self._ended, *running, Text(self._where(), "bold"), *note)
 
 
 class JobProgress:
-    """One job's part of a study's progress; a `server.progress.Teller`."""
+    """One job's part of the progress; a `server.progress.Teller`."""
 
-    def __init__(self, study: StudyProgress, label: str) -> None:
-        self._study, self._label = study, label
+    def __init__(self, jobs: JobsProgress, label: str) -> None:
+        self._jobs, self._label = jobs, label
+        self._watch = jobs.watch.campaign(label) if jobs.watch is not None else None
         self._stage, self._started = "", 0.0
 
     def start(self, stage: str) -> None:
         """Begins a stage."""
+        if self._watch is not None:
+            self._watch.start(stage)
         self._stage, self._started = stage, time.monotonic()
-        self._study.tell(self._label, stage)
+        self._jobs.tell(self._label, stage)
 
     def update(self, share: float, details: str) -> None:
         """Tells how far the running stage is: a share in [0, 1] and a few words."""
-        self._study.tell(self._label, f"{self._stage} {share:.0%} {details}")
+        if self._watch is not None:
+            self._watch.update(share, details)
+        self._jobs.tell(self._label, f"{self._stage} {share:.0%} {details}")
+
+    def observe(self, figures: Figures) -> None:
+        """Tells figures of the running stage."""
+        if self._watch is not None:
+            self._watch.observe(figures)
 
     def end(self, details: str, reused: bool = False) -> None:
         """Ends the running stage; what was found rather than made is not worth a line."""
+        if self._watch is not None:
+            self._watch.end(details, reused)
         seconds = time.monotonic() - self._started
         line = None if reused else f"{self._stage}: {details}  ({seconds:.1f} s)"
-        self._study.ended(self._label, line)
+        self._jobs.ended(self._label, line)
 
 
 def _duration(seconds: float) -> str:

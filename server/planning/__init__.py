@@ -1,0 +1,1 @@
+"""The law that a sweep's campaigns follow, and the operating point to choose by it."""
