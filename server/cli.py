@@ -216,7 +216,7 @@ def _simulate(options: argparse.Namespace) -> int:
 
     config = load_config(CampaignConfig, options.config, options.overrides)
     out, store = _folders(options)
-    with metrics_of(options) as watch, _copied(options.copy_to, out, store):
+    with _copied(options.copy_to, out, store), metrics_of(options) as watch:
         simulate(config, out, store, _command(), watch=watch)
     return 0
 
@@ -230,7 +230,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
     config = load_config(SweepConfig, options.config, options.overrides)
     out, store = _folders(options)
-    with metrics_of(options) as watch, _copied(options.copy_to, out, store):
+    with _copied(options.copy_to, out, store), metrics_of(options) as watch:
         run_sweep(config, out, store, _command(), Console(), watch)
     return 0
 
@@ -244,7 +244,7 @@ def _study(options: argparse.Namespace) -> int:
 
     config = load_config(StudyConfig, options.config, options.overrides)
     out, store = _folders(options)
-    with metrics_of(options) as watch, _copied(options.copy_to, out, store):
+    with _copied(options.copy_to, out, store), metrics_of(options) as watch:
         run_study(config, out, store, _command(), Console(), watch)
     return 0
 

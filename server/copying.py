@@ -11,7 +11,7 @@ from pyarrow import ArrowException, fs
 
 from fleet.errors import CampaignFailed, InputError
 
-_LAST = ("result.json", "study.json")
+_LAST = ("result.json", "study.json", "sweep.parquet")
 """Whoever finds one of these in the copy finds all the rest: they leave first and arrive last."""
 _ERRORS = (OSError, ArrowException, ValueError)
 
@@ -65,7 +65,8 @@ class CopyTarget:
     def copy(self, but: Path) -> None:
         """Copies the folder's files; its artifacts, which can be large, stay.
 
-        A copy that fails lacks `result.json` (a study's: `study.json`), whatever was there before.
+        A copy that fails lacks `result.json` (a study's `study.json`, a sweep's `sweep.parquet`),
+        whatever was there before.
 
         Args:
             but: the folder of artifacts, inside or not; absolute.

@@ -34,12 +34,14 @@ def given_address() -> str | None:
 def check_address() -> None:
     """Looks whether the cluster of RAY_ADDRESS, if one is given, is there and takes the token.
 
+    A process that is connected already, such as a worker that runs a campaign, has no need to.
+
     Raises:
         InputError: nobody answers there, the token is wrong or missing, or the address is of
             another kind.
     """
     address = given_address()
-    if address is None or address == "auto":
+    if ray.is_initialized() or address is None or address == "auto":
         return
     if "://" in address:
         raise InputError(

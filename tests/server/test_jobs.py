@@ -75,7 +75,7 @@ class Head:
 
     def wait(self) -> None:
         """Waits until jobs are taken."""
-        until = time.monotonic() + 120
+        until = time.monotonic() + 500
         while self.ray("list").returncode != 0:
             assert self._process.poll() is None, (self.folder / "head.log").read_text()
             assert time.monotonic() < until, (self.folder / "head.log").read_text()
@@ -207,7 +207,7 @@ def test_a_stopped_job_resumes_under_the_same_id(head: Head, straight: tuple[str
     out = head.home / "stopped"
     submit = ("--submission-id", "again", "--working-dir", ".", "--", *SIMULATE, "--out", str(out))
     assert head.ray("submit", "--no-wait", *submit).returncode == 0
-    until = time.monotonic() + 120
+    until = time.monotonic() + 500
     while not (out / "status.json").exists() or "collect" not in read(out / "status.json")["ended"]:
         assert time.monotonic() < until, head.ray("logs", "again").stdout
         time.sleep(0.1)

@@ -19,6 +19,12 @@ def nobody() -> str:
         return f"127.0.0.1:{one.getsockname()[1]}"
 
 
+@pytest.fixture(autouse=True)
+def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests may have connected this process to a cluster."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+
+
 @pytest.mark.parametrize("address", ["", "local"])
 def test_without_an_address_a_local_cluster_is_meant(
     address: str, monkeypatch: pytest.MonkeyPatch
