@@ -155,7 +155,8 @@ def _options(
                 int(each[0]["vehicles"]),
                 tuple(sorted(each, key=lambda row: int(row["seed"]))),
             )
-            for values, each in sorted(settings.items())
+            for values, each in settings.items()
         )
+        measured = tuple(sorted(measured, key=lambda one: (one.vehicles, one.mean("bytes_mean"))))
         options.append(Option(configuration, codec, restorer, others, measured))
     return tuple(options)

@@ -68,7 +68,6 @@ class Sweep:
         points = self.config.points()
         for point in points:
             check_given(point.campaign(self.config.campaign), self.out / CAMPAIGNS / point.folder)
-        check_address()
         begin_folder(self.out, dump_yaml(self.config), ("report.html",))
         self.results.read(points)
         waiting = [point for point in points if point.folder not in self.results.rows]

@@ -157,6 +157,7 @@ def test_results_of_another_version_are_refused(
         sweep(make(scenes), swept)
 
 
+@pytest.mark.slow
 def test_optuna_chooses_points_and_carries_on(
     ray_cluster: None, scenes: Path, tmp_path: Path
 ) -> None:
