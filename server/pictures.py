@@ -1,4 +1,4 @@
-"""Pictures of test frames for the report: original, decoded, restored, truth, and predictions."""
+"""Pictures for the report: test frames with predictions, and frames as the fleet sent them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fleet.frames.labels import PALETTE
-from server.scoring import Scoring
+from server.learning import RESTORED
+from server.scoring import Scoring, spread
 from server.study.rows import Result
 
 
 def write_pictures(scoring: Scoring, folder: Path) -> None:
     """Writes `{frame_id}__{kind}.png` for each pictured frame; label maps in the Cityscapes colours.
+
+    Of test frames: original, decoded and restored where a configuration is tested on them, truth,
+    predictions. Of train frames, half as many and one at least: original, decoded, restored, truth.
 
     Args:
         scoring: a campaign whose configurations are all evaluated.
@@ -35,8 +40,18 @@ def write_pictures(scoring: Scoring, folder: Path) -> None:
         for name in learning.configurations:
             predicted = np.load(scoring.evaluation(name).path / "predictions" / file)
             sources[f"prediction_{name}"] = PALETTE[predicted]
-        for kind, pixels in sources.items():
-            Image.fromarray(pixels).save(folder / f"{frame_id}__{kind}.png")
+        _save(sources, frame_id, folder)
+    for frame_id in spread(tuple(gathering.trained), (learning.pictures + 1) // 2):
+        file = f"{frame_id}.npy"
+        originals = gathering.originals.path
+        sources = {
+            "original": np.load(originals / "frames" / file),
+            "decoded": np.load(gathering.decoded.path / "frames" / file),
+        }
+        if learning.trains(RESTORED):
+            sources["restored"] = np.load(scoring.restored.path / "frames" / file)
+        sources["truth"] = PALETTE[np.load(originals / "labels" / file)]
+        _save(sources, frame_id, folder)
 
 
 def write_study_pictures(results: Sequence[Result], folder: Path) -> None:
@@ -68,8 +83,12 @@ def write_study_pictures(results: Sequence[Result], folder: Path) -> None:
             if "R" in tested:
                 restored = result.scoring.restored_test.path / "frames" / file
                 sources[f"restored-{result.job.restorer}"] = np.load(restored)
-            for kind, pixels in sources.items():
-                Image.fromarray(pixels).save(folder / f"{frame_id}__{kind}.png")
+            _save(sources, frame_id, folder)
+
+
+def _save(sources: dict[str, NDArray[np.uint8]], frame_id: str, folder: Path) -> None:
+    for kind, pixels in sources.items():
+        Image.fromarray(pixels).save(folder / f"{frame_id}__{kind}.png")
 
 
 def _empty(folder: Path) -> None:

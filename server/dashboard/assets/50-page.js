@@ -88,6 +88,12 @@
       for (const [name, keys] of [["plane", [prices, state.x, model.moving]], ["heat", [prices, state.heat]], ["rate", []]]) {
         const key = [shown, points, dark, ...keys];
         const last = this.drawn[name];
+        // Of many points, the lines of equal cost follow when the slider rests.
+        const later = model.moving && name === "heat" && last && last[0] === shown && last[1] === points;
+        if (later) {
+          made[name] = null;
+          continue;
+        }
         const same = last && key.every((one, n) => one === last[n]);
         made[name] = same ? null : bitfleet.figures[name](model);
         this.drawn[name] = key;
